@@ -1,0 +1,121 @@
+#!/usr/bin/python3
+# SPDX-License-Identifier: Apache-2.0
+"""Checks the house: layering, third-party owners, sizes, banned calls, style, analyzers.
+
+tidy.py [--build DIR] [-k TEXT] [--all]
+Each check prints its findings as "path:line: text"; the last line is "tidy: N passed, N failed".
+Findings that stay are in excuses.txt with their reason; an excuse that excuses nothing is a finding.
+"""
+import argparse
+import os
+import subprocess
+import sys
+import time
+
+import analyzers
+import layering
+import source
+
+TOP = os.path.dirname(os.path.dirname(os.path.dirname(os.path.abspath(__file__))))
+
+CHECKS = [
+    ("layering", layering.check_includes),
+    ("owners", layering.check_owners),
+    ("symbols", layering.check_symbols),
+    ("link", layering.check_programs),
+    ("file-size", source.check_file_size),
+    ("function-size", source.check_function_size),
+    ("banned-calls", source.check_banned),
+    ("spdx", source.check_spdx),
+    ("tabs", source.check_white_space),
+    ("forbidden-text", source.check_forbidden_text),
+    ("header-docs", source.check_headers),
+    ("run-bits", source.check_run_bits),
+    ("docs-commands", source.check_docs),
+    ("python", source.check_python),
+    ("shell", source.check_shell),
+    ("format", analyzers.check_format),
+    ("cppcheck", analyzers.check_cppcheck),
+    ("clang-tidy", analyzers.check_clang_tidy),
+]
+
+
+class Context:
+    """What every check gets: the tree's files (tracked or about to be), the build, the options."""
+
+    def __init__(self, build, whole):
+        self.top = TOP
+        self.build = os.path.join(TOP, build)
+        self.whole = whole
+        listed = subprocess.run(
+            ["git", "-C", TOP, "ls-files", "-z", "--cached", "--others", "--exclude-standard"],
+            check=True, capture_output=True, text=True).stdout
+        self.files = sorted(f for f in listed.split("\0")
+                            if f and os.path.isfile(os.path.join(TOP, f)))
+        self._text = {}
+
+    def text(self, path):
+        if path not in self._text:
+            with open(os.path.join(self.top, path), encoding="utf-8", errors="replace") as f:
+                self._text[path] = f.read()
+        return self._text[path]
+
+    def c_files(self, *suffixes):
+        return [f for f in self.files if f.endswith(suffixes or (".c", ".h"))]
+
+
+def read_excuses(path):
+    excuses = {}
+    with open(path, encoding="utf-8") as f:
+        for number, line in enumerate(f, 1):
+            line = line.strip()
+            if not line or line.startswith("#"):
+                continue
+            parts = line.split(None, 2)
+            if len(parts) < 3:
+                sys.exit(f"{path}:{number}: wanted CHECK PATH[:NAME] REASON")
+            excuses[(parts[0], parts[1])] = number
+    return excuses
+
+
+def main():
+    parser = argparse.ArgumentParser()
+    parser.add_argument("--build", default="build")
+    parser.add_argument("-k", default="", help="only checks whose name contains this")
+    parser.add_argument("--all", action="store_true", help="clang-tidy over every file")
+    options = parser.parse_args()
+    context = Context(options.build, options.all)
+    excuses_path = os.path.join(TOP, "tests/tidy/excuses.txt")
+    excuses = read_excuses(excuses_path)
+    used = set()
+    passed = failed = 0
+    for name, check in CHECKS:
+        if options.k not in name:
+            continue
+        began = time.monotonic()
+        findings = []
+        for key, where, text in check(context):
+            if (name, key) in excuses:
+                used.add((name, key))
+            else:
+                findings.append(f"{where}: {text}")
+        took = time.monotonic() - began
+        print(f"{'ok  ' if not findings else 'FAIL'} {name} ({took:.1f} s)", flush=True)
+        for finding in findings[:60]:
+            print(f"    {finding}")
+        if len(findings) > 60:
+            print(f"    and {len(findings) - 60} more")
+        passed, failed = passed + (not findings), failed + bool(findings)
+    if not options.k:
+        idle = sorted(set(excuses) - used)
+        for check, path in idle:
+            print(f"    tests/tidy/excuses.txt:{excuses[(check, path)]}: {check} {path} "
+                  "excuses nothing any more")
+        print(f"{'ok  ' if not idle else 'FAIL'} excuses")
+        passed, failed = passed + (not idle), failed + bool(idle)
+    print(f"tidy: {passed} passed, {failed} failed")
+    return 1 if failed else 0
+
+
+if __name__ == "__main__":
+    sys.exit(main())
