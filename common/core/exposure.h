@@ -1,0 +1,42 @@
+/* SPDX-License-Identifier: Apache-2.0
+ *
+ * Exposure: what would be lost if the primary's region vanished now (rule E2). A ring of samples
+ * (primary's clock, end of its WAL) answers "how old is the oldest byte beyond this position?".
+ * Pure. Invariant: an answer is never smaller than the truth by more than one sampling interval;
+ * what the ring does not reach back to is unknown, never 0.
+ */
+#ifndef HF_CORE_EXPOSURE_H
+#define HF_CORE_EXPOSURE_H
+
+#include "common/core/lsn.h"
+
+enum { HF_EXPOSURE_SAMPLES = 2048 };
+
+struct hf_exposure_sample {
+    int64_t clock_us; /* read before the position */
+    hf_lsn lsn;
+};
+struct hf_exposure_ring {
+    hf_epoch epoch; /* samples of one primary's term only */
+    uint64_t life;  /* of the agent that took them */
+    int count;
+    int next;
+    struct hf_exposure_sample samples[HF_EXPOSURE_SAMPLES];
+};
+struct hf_exposure {
+    bool known;
+    uint64_t bytes;
+    hf_dur age; /* of the oldest WAL that is not durable elsewhere; 0 when all of it is */
+};
+
+/* Samples that do not advance the position only move the newest sample's time forward, so an idle
+ * hour takes one slot. Another epoch or life empties the ring first. */
+void hf_exposure_add(struct hf_exposure_ring *ring, hf_epoch epoch, uint64_t life,
+                     int64_t clock_us, hf_lsn lsn);
+/* now_us: the primary's clock now (its newest sample plus the time since that arrived). */
+struct hf_exposure hf_exposure_measure(const struct hf_exposure_ring *ring, hf_lsn durable,
+                                       int64_t now_us);
+/* Bytes a second between the oldest and newest sample of the last `window`, 0 when unknown. */
+uint64_t hf_exposure_rate(const struct hf_exposure_ring *ring, hf_dur window);
+
+#endif
