@@ -54,7 +54,7 @@ struct hf_manifest_tablespace {
 };
 
 struct hf_manifest_collation {
-    char name[HF_NAME_SIZE];   /* "database postgres", "pg_catalog.en_US" ... */
+    char name[HF_NAME_SIZE];     /* "database postgres", "pg_catalog.en_US" ... */
     char provider[HF_NAME_SIZE]; /* libc | icu */
     char version[HF_NAME_SIZE];
 };
@@ -74,7 +74,7 @@ struct hf_manifest {
     uint64_t system_id;
     hf_epoch epoch;
     char region[HF_NAME_SIZE];
-    char writer[HF_NAME_SIZE]; /* agent */
+    char writer[HF_NAME_SIZE];  /* agent */
     char program[HF_NAME_SIZE]; /* version of Holdfast */
     char parents[HF_MANIFEST_MAX_PARENTS][HF_LABEL_SIZE];
     size_t parent_count;
@@ -89,10 +89,10 @@ struct hf_manifest {
     hf_wall started_at;
     hf_wall completed_at;
     hf_tli timeline;
-    hf_lsn start; /* redo: WAL is needed from here */
-    hf_lsn stop;  /* consistent from here on */
-    char *backup_label;   /* bytes as PostgreSQL gave them, NUL after */
-    char *tablespace_map; /* "" when there are no tablespaces */
+    hf_lsn start;                         /* redo: WAL is needed from here */
+    hf_lsn stop;                          /* consistent from here on */
+    char *backup_label;                   /* bytes as PostgreSQL gave them, NUL after */
+    char *tablespace_map;                 /* "" when there are no tablespaces */
     uint8_t secret_id[HF_SECRET_ID_SIZE]; /* of the page hashes' key */
 
     struct hf_manifest_tablespace *tablespaces;

@@ -18,11 +18,11 @@
 
 enum {
     HF_OBJECT_VERSION = 1,
-    HF_OBJECT_NAME_SIZE = 256,      /* logical name, with the NUL */
-    HF_OBJECT_HEADER_FIXED = 160,   /* bytes before the texts */
+    HF_OBJECT_NAME_SIZE = 256,    /* logical name, with the NUL */
+    HF_OBJECT_HEADER_FIXED = 160, /* bytes before the texts */
     HF_OBJECT_HEADER_MAX = 160 + 4 * 2 + 3 * HF_NAME_SIZE + HF_OBJECT_NAME_SIZE,
-    HF_OBJECT_MAC_SIZE = 16,        /* follows the header */
-    HF_OBJECT_FRAME_MIN = 4096,     /* bounds of frame_size */
+    HF_OBJECT_MAC_SIZE = 16,    /* follows the header */
+    HF_OBJECT_FRAME_MIN = 4096, /* bounds of frame_size */
     HF_OBJECT_FRAME_MAX = 1 << 20,
     HF_DEK_ID_SIZE = 16,
     HF_SECRET_ID_SIZE = 16,
@@ -58,13 +58,14 @@ struct hf_object_header {
     hf_epoch epoch; /* the writer's (W1) */
     uint8_t dek_id[HF_DEK_ID_SIZE];
     uint8_t salt[HF_OBJECT_SALT_SIZE];
-    uint8_t content_hash[16]; /* keyed XXH3-128 of the whole plaintext (W2) */
+    uint8_t content_hash[16];             /* keyed XXH3-128 of the whole plaintext (W2) */
     uint8_t secret_id[HF_SECRET_ID_SIZE]; /* of the hash's key */
     uint64_t plain_len;
     char tenant[HF_NAME_SIZE];
     char cluster[HF_NAME_SIZE];
-    char writer[HF_NAME_SIZE];      /* agent's name */
-    char name[HF_OBJECT_NAME_SIZE]; /* logical name: the key below <tenant>/<cluster>/<system id>/ */
+    char writer[HF_NAME_SIZE]; /* agent's name */
+    char
+        name[HF_OBJECT_NAME_SIZE]; /* logical name: the key below <tenant>/<cluster>/<system id>/ */
 };
 
 /* Stable name of a kind ("pack"), for messages. Never NULL. */

@@ -26,14 +26,14 @@ struct hf_buf {
     __attribute__((cleanup(hf_buf_free))) struct hf_buf name = HF_BUF_INIT(maximum)
 
 /* Appends n bytes. HF_E_LIMIT past the maximum (buffer unchanged). Out of memory aborts. */
-hf_result hf_buf_append(struct hf_buf *b, const void *bytes, size_t n, struct hf_err *err)
-    HF_MUST_USE;
+hf_result hf_buf_append(struct hf_buf *b, const void *bytes, size_t n,
+                        struct hf_err *err) HF_MUST_USE;
 hf_result hf_buf_append_str(struct hf_buf *b, const char *text, struct hf_err *err) HF_MUST_USE;
 hf_result hf_buf_printf(struct hf_buf *b, struct hf_err *err, const char *format, ...)
     HF_PRINTF(3, 4) HF_MUST_USE;
 /* Makes room for n more bytes and returns where to write them; then add to len. */
-hf_result hf_buf_reserve(struct hf_buf *b, size_t n, char **ret_room, struct hf_err *err)
-    HF_MUST_USE;
+hf_result hf_buf_reserve(struct hf_buf *b, size_t n, char **ret_room,
+                         struct hf_err *err) HF_MUST_USE;
 /* Removes the first n bytes (n <= len). */
 void hf_buf_consume(struct hf_buf *b, size_t n);
 /* Empties, keeps the memory. */

@@ -40,7 +40,7 @@ typedef struct {
     enum hf_code code;
 } hf_result;
 
-#define HF_MUST_USE __attribute__((warn_unused_result))
+#define HF_MUST_USE     __attribute__((warn_unused_result))
 #define HF_PRINTF(f, a) __attribute__((format(printf, f, a)))
 
 static inline bool hf_ok(hf_result r)

@@ -31,8 +31,8 @@ struct hf_exposure {
 
 /* Samples that do not advance the position only move the newest sample's time forward, so an idle
  * hour takes one slot. Another epoch or life empties the ring first. */
-void hf_exposure_add(struct hf_exposure_ring *ring, hf_epoch epoch, uint64_t life,
-                     int64_t clock_us, hf_lsn lsn);
+void hf_exposure_add(struct hf_exposure_ring *ring, hf_epoch epoch, uint64_t life, int64_t clock_us,
+                     hf_lsn lsn);
 /* now_us: the primary's clock now (its newest sample plus the time since that arrived). */
 struct hf_exposure hf_exposure_measure(const struct hf_exposure_ring *ring, hf_lsn durable,
                                        int64_t now_us);

@@ -123,8 +123,8 @@ hf_result hf_json_get_text_opt(const hf_json *o, const char *key, char *ret, siz
     }
     size_t n = strlen(m->valuestring);
     if (n >= size) {
-        return hf_fail(err, HF_E_LIMIT, "member \"%s\" has %zu bytes; at most %zu are allowed",
-                       key, n, size - 1);
+        return hf_fail(err, HF_E_LIMIT, "member \"%s\" has %zu bytes; at most %zu are allowed", key,
+                       n, size - 1);
     }
     memcpy(ret, m->valuestring, n + 1);
     return hf_done();
@@ -220,8 +220,7 @@ hf_result hf_json_get_bool_opt(const hf_json *o, const char *key, bool *ret, str
     return hf_done();
 }
 
-hf_result hf_json_get_double_opt(const hf_json *o, const char *key, double *ret,
-                                 struct hf_err *err)
+hf_result hf_json_get_double_opt(const hf_json *o, const char *key, double *ret, struct hf_err *err)
 {
     const cJSON *m = hf_json_member(o, key);
     if (m == NULL) {

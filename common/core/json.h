@@ -36,12 +36,12 @@ hf_result hf_json_get_u64(const hf_json *o, const char *key, uint64_t *ret, stru
     HF_MUST_USE; /* decimal string, or an integer below 2^53 */
 hf_result hf_json_get_u64_opt(const hf_json *o, const char *key, uint64_t *ret,
                               struct hf_err *err) HF_MUST_USE;
-hf_result hf_json_get_i64(const hf_json *o, const char *key, int64_t *ret, struct hf_err *err)
-    HF_MUST_USE;
-hf_result hf_json_get_i64_opt(const hf_json *o, const char *key, int64_t *ret, struct hf_err *err)
-    HF_MUST_USE;
-hf_result hf_json_get_bool_opt(const hf_json *o, const char *key, bool *ret, struct hf_err *err)
-    HF_MUST_USE;
+hf_result hf_json_get_i64(const hf_json *o, const char *key, int64_t *ret,
+                          struct hf_err *err) HF_MUST_USE;
+hf_result hf_json_get_i64_opt(const hf_json *o, const char *key, int64_t *ret,
+                              struct hf_err *err) HF_MUST_USE;
+hf_result hf_json_get_bool_opt(const hf_json *o, const char *key, bool *ret,
+                               struct hf_err *err) HF_MUST_USE;
 hf_result hf_json_get_double_opt(const hf_json *o, const char *key, double *ret,
                                  struct hf_err *err) HF_MUST_USE;
 /* Borrowed pointers into the document; NULL when a missing optional. */
@@ -53,10 +53,10 @@ const hf_json *hf_json_member(const hf_json *o, const char *key); /* NULL when a
 bool hf_json_is_object(const hf_json *v);
 bool hf_json_is_array(const hf_json *v);
 bool hf_json_is_text(const hf_json *v);
-size_t hf_json_size(const hf_json *v);                  /* items of an array or object */
-const hf_json *hf_json_at(const hf_json *v, size_t i);  /* item of an array or object */
-const char *hf_json_key(const hf_json *v);              /* name of a member, "" if none */
-const char *hf_json_text(const hf_json *v);             /* text of a string, "" otherwise */
+size_t hf_json_size(const hf_json *v);                 /* items of an array or object */
+const hf_json *hf_json_at(const hf_json *v, size_t i); /* item of an array or object */
+const char *hf_json_key(const hf_json *v);             /* name of a member, "" if none */
+const char *hf_json_text(const hf_json *v);            /* text of a string, "" otherwise */
 
 /* Building. New objects and arrays are owned by the caller until put into another. */
 hf_json *hf_json_object(void);

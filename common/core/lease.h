@@ -49,16 +49,16 @@ int hf_order_compare(const struct hf_order *a, const struct hf_order *b);
  * the condition is the constant false and the compiler drops it. */
 enum hf_plant {
     HF_PLANT_NONE,
-    HF_PLANT_CONTENDER_HURRIES,     /* L1: takes the key after L/2 */
-    HF_PLANT_GRANT_WITHOUT_RENEWAL, /* L2: answers a heartbeat from a renewal sent before it */
-    HF_PLANT_GRANT_FROM_ARRIVAL,    /* L2: the holder counts from the grant's arrival */
-    HF_PLANT_PROMISE_NOT_PERSISTED, /* L4: a candidate's promise is lost in a restart */
-    HF_PLANT_FAILSAFE_MAJORITY,     /* L4: majority instead of unanimity */
-    HF_PLANT_HANDOVER_FORGETS,      /* L5: remainder 0 in the hand-over */
-    HF_PLANT_REGRANT_SURRENDERED,   /* L6: a surrendered epoch is opened again */
+    HF_PLANT_CONTENDER_HURRIES,       /* L1: takes the key after L/2 */
+    HF_PLANT_GRANT_WITHOUT_RENEWAL,   /* L2: answers a heartbeat from a renewal sent before it */
+    HF_PLANT_GRANT_FROM_ARRIVAL,      /* L2: the holder counts from the grant's arrival */
+    HF_PLANT_PROMISE_NOT_PERSISTED,   /* L4: a candidate's promise is lost in a restart */
+    HF_PLANT_FAILSAFE_MAJORITY,       /* L4: majority instead of unanimity */
+    HF_PLANT_HANDOVER_FORGETS,        /* L5: remainder 0 in the hand-over */
+    HF_PLANT_REGRANT_SURRENDERED,     /* L6: a surrendered epoch is opened again */
     HF_PLANT_PREPARE_KEEPS_RECEIVING, /* L9: final position while still receiving */
-    HF_PLANT_ORDER_IGNORED,         /* L10: a delayed command is carried out */
-    HF_PLANT_EPOCH_REUSED,          /* L11: another choice under the same epoch */
+    HF_PLANT_ORDER_IGNORED,           /* L10: a delayed command is carried out */
+    HF_PLANT_EPOCH_REUSED,            /* L11: another choice under the same epoch */
     HF_PLANT_COUNT
 };
 #ifdef HF_PLANT

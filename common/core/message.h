@@ -10,6 +10,7 @@
 
 #include "common/base/buf.h"
 #include "common/core/lsn.h"
+#include "common/core/name.h"
 
 enum { HF_MESSAGE_MAX = 65536, HF_ERROR_SIZE = 200, HF_BODY_SIZE = 32768 };
 
@@ -211,8 +212,8 @@ struct hf_message {
 };
 
 /* {"v":1,"type":"heartbeat",...}. Appends to out (at most HF_MESSAGE_MAX). */
-hf_result hf_message_encode(const struct hf_message *m, struct hf_buf *out, struct hf_err *err)
-    HF_MUST_USE;
+hf_result hf_message_encode(const struct hf_message *m, struct hf_buf *out,
+                            struct hf_err *err) HF_MUST_USE;
 /* HF_E_INVALID, HF_E_LIMIT: names the member and what is allowed. Unknown members are ignored, an
  * unknown type or version is HF_E_UNSUPPORTED. */
 hf_result hf_message_decode(const char *text, size_t len, struct hf_message *ret,
@@ -222,12 +223,9 @@ const char *hf_node_state_name(enum hf_node_state s);
 const char *hf_command_kind_name(enum hf_command_kind k);
 const char *hf_message_type_name(enum hf_message_type t);
 const char *hf_op_status_name(enum hf_op_status s);
-hf_result hf_node_state_parse(const char *text, enum hf_node_state *ret, struct hf_err *err)
-    HF_MUST_USE;
+hf_result hf_node_state_parse(const char *text, enum hf_node_state *ret,
+                              struct hf_err *err) HF_MUST_USE;
 
-/* [a-z0-9]([a-z0-9-]*[a-z0-9])?, at most HF_NAME_SIZE - 1. HF_E_INVALID. */
-hf_result hf_name_parse(const char *text, hf_name *ret, struct hf_err *err) HF_MUST_USE;
-bool hf_name_equal(const hf_name *a, const hf_name *b);
 bool hf_candidates_contain(const struct hf_candidates *c, const hf_name *node);
 
 #endif

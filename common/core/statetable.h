@@ -16,19 +16,19 @@ enum hf_plan_kind {
 };
 
 enum hf_step {
-    HF_STEP_PREPARE,   /* every node adopts the epoch and reports its end (L9) */
-    HF_STEP_FENCE,     /* wait for proof: surrender, or every lease and promise over */
-    HF_STEP_SELECT,    /* highest final position; the choice is persisted (L11) */
-    HF_STEP_GAP,       /* fetch what other reachable places have beyond it */
-    HF_STEP_LOSS,      /* predicted loss against the policy */
-    HF_STEP_CONFIRM,   /* waits for a person (policy) */
-    HF_STEP_RESERVE,   /* the timeline number (L14) */
-    HF_STEP_LEAD,      /* lease, then promotion or start */
-    HF_STEP_ROUTE,     /* DNS, verified at the servers */
-    HF_STEP_REPOINT,   /* the others follow */
-    HF_STEP_VERIFY,    /* a commit from outside */
+    HF_STEP_PREPARE, /* every node adopts the epoch and reports its end (L9) */
+    HF_STEP_FENCE,   /* wait for proof: surrender, or every lease and promise over */
+    HF_STEP_SELECT,  /* highest final position; the choice is persisted (L11) */
+    HF_STEP_GAP,     /* fetch what other reachable places have beyond it */
+    HF_STEP_LOSS,    /* predicted loss against the policy */
+    HF_STEP_CONFIRM, /* waits for a person (policy) */
+    HF_STEP_RESERVE, /* the timeline number (L14) */
+    HF_STEP_LEAD,    /* lease, then promotion or start */
+    HF_STEP_ROUTE,   /* DNS, verified at the servers */
+    HF_STEP_REPOINT, /* the others follow */
+    HF_STEP_VERIFY,  /* a commit from outside */
     HF_STEP_DONE,
-    HF_STEP_FAILED,    /* ended with a reason; the next plan burns another epoch */
+    HF_STEP_FAILED, /* ended with a reason; the next plan burns another epoch */
     HF_STEPS
 };
 
@@ -56,7 +56,7 @@ bool hf_step_may(enum hf_step from, enum hf_step to);
 const char *hf_step_name(enum hf_step s);
 const char *hf_plan_kind_name(enum hf_plan_kind k);
 hf_result hf_step_parse(const char *text, enum hf_step *ret, struct hf_err *err) HF_MUST_USE;
-hf_result hf_plan_kind_parse(const char *text, enum hf_plan_kind *ret, struct hf_err *err)
-    HF_MUST_USE;
+hf_result hf_plan_kind_parse(const char *text, enum hf_plan_kind *ret,
+                             struct hf_err *err) HF_MUST_USE;
 
 #endif

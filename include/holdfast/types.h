@@ -51,20 +51,20 @@ typedef struct {
 #define HF_EPOCH(x)      ((hf_epoch){(uint64_t)(x)})
 #define HF_GENERATION(x) ((hf_generation){(uint64_t)(x)})
 #define HF_US(x)         ((hf_dur){(int64_t)(x)})
-#define HF_MS(x)         ((hf_dur){(int64_t)(x) * 1000})
-#define HF_SEC(x)        ((hf_dur){(int64_t)(x) * 1000000})
+#define HF_MS(x)         ((hf_dur){(int64_t)(x)*1000})
+#define HF_SEC(x)        ((hf_dur){(int64_t)(x)*1000000})
 
 /* Bounds of names that come from outside. A name is [a-z0-9]([a-z0-9-]*[a-z0-9])?; the sizes
  * include the final NUL. */
 enum {
-    HF_NAME_SIZE = 64,        /* tenant, cluster, region, node, coordinator, provider */
-    HF_ADDRESS_SIZE = 272,    /* host:port */
-    HF_PATH_SIZE = 1024,      /* a path on this host */
-    HF_LABEL_SIZE = 64,       /* backup label, operation id */
-    HF_MAX_NODES = 16,        /* nodes of one cluster */
-    HF_MAX_REGIONS = 8,       /* regions of one installation */
-    HF_MAX_COORDINATORS = 8,  /* endpoints that an agent connects to */
-    HF_MAX_CLUSTERS = 256     /* clusters of one coordinator */
+    HF_NAME_SIZE = 64,       /* tenant, cluster, region, node, coordinator, provider */
+    HF_ADDRESS_SIZE = 272,   /* host:port */
+    HF_PATH_SIZE = 1024,     /* a path on this host */
+    HF_LABEL_SIZE = 64,      /* backup label, operation id */
+    HF_MAX_NODES = 16,       /* nodes of one cluster */
+    HF_MAX_REGIONS = 8,      /* regions of one installation */
+    HF_MAX_COORDINATORS = 8, /* endpoints that an agent connects to */
+    HF_MAX_CLUSTERS = 256    /* clusters of one coordinator */
 };
 
 typedef struct {

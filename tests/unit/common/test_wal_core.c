@@ -40,11 +40,16 @@ static void wal_names_keep_to_the_grammar(void **state)
         assert_int_equal(n.kind, (enum hf_wal_kind)i);
         assert_string_equal(hf_wal_name_format(&n, MB16, text), good[i]);
     }
-    const char *bad[] = {"00000001000000000000000",  "0000000100000000000000011",
-                         "000000000000000000000001", "00000001000000000000000a",
-                         "000000010000000000000100", "000000010000000000000001.part",
-                         "00000001.history",         "../../etc/passwd",
-                         "000000010000000000000003.02000000.backup", ""};
+    const char *bad[] = {"00000001000000000000000",
+                         "0000000100000000000000011",
+                         "000000000000000000000001",
+                         "00000001000000000000000a",
+                         "000000010000000000000100",
+                         "000000010000000000000001.part",
+                         "00000001.history",
+                         "../../etc/passwd",
+                         "000000010000000000000003.02000000.backup",
+                         ""};
     for (size_t i = 0; i < sizeof bad / sizeof *bad; i++) {
         struct hf_wal_name n = {0};
         assert_int_equal(hf_wal_name_parse(bad[i], MB16, &n, &err).code, HF_E_INVALID);
@@ -65,7 +70,8 @@ static void history_knows_its_past(void **state)
     assert_true(hf_history_contains(&h, HF_TLI(4), HF_LSN(0x9000000)));
     assert_int_equal(hf_history_timeline_at(&h, HF_LSN(0x5000000)).v, 3);
     assert_int_equal(hf_history_timeline_at(&h, HF_LSN(0x7000000)).v, 4);
-    const char *bad[] = {"x", "0\t0/1\t", "4\t0/1\tx", "2\t0/5\tx\n1\t0/6\tx", "1\t0/6\tx\n2\t0/5\tx"};
+    const char *bad[] = {"x", "0\t0/1\t", "4\t0/1\tx", "2\t0/5\tx\n1\t0/6\tx",
+                         "1\t0/6\tx\n2\t0/5\tx"};
     for (size_t i = 0; i < sizeof bad / sizeof *bad; i++) {
         assert_int_equal(hf_history_parse(HF_TLI(4), bad[i], strlen(bad[i]), &h, &err).code,
                          HF_E_CORRUPT);
