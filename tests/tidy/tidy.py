@@ -4,7 +4,7 @@
 
 tidy.py [--build DIR] [-k TEXT] [--all]
 Each check prints its findings as "path:line: text"; the last line is "tidy: N passed, N failed".
-Findings that stay are in excuses.txt with their reason; an excuse that excuses nothing is a finding.
+Findings that stay are in excuses.txt, each with its reason; an idle excuse is a finding.
 """
 import argparse
 import os

@@ -1,0 +1,26 @@
+-- SPDX-License-Identifier: Apache-2.0
+-- The two roles that Holdfast uses, with the rights that it needs and no more. Run once on the
+-- primary as a superuser, in the database that agent.yaml names (default: postgres):
+--   psql -v holdfast_password=... -v replication_password=... -f roles.sql
+-- Neither role reads tables of yours: base copies and WAL come by files and by replication.
+
+SELECT format('CREATE ROLE holdfast LOGIN PASSWORD %L CONNECTION LIMIT 20', :'holdfast_password')
+WHERE NOT EXISTS (SELECT FROM pg_roles WHERE rolname = 'holdfast') \gexec
+
+SELECT format('CREATE ROLE holdfast_repl LOGIN REPLICATION PASSWORD %L CONNECTION LIMIT 20',
+              :'replication_password')
+WHERE NOT EXISTS (SELECT FROM pg_roles WHERE rolname = 'holdfast_repl') \gexec
+
+-- Statistics, settings and positions; requesting checkpoints; ending sessions of others.
+GRANT pg_monitor, pg_checkpoint, pg_signal_backend TO holdfast;
+
+-- Base copies, segment switches, restore points, promotion and replay: functions that are a
+-- superuser's by default.
+GRANT EXECUTE ON FUNCTION pg_backup_start(text, boolean) TO holdfast;
+GRANT EXECUTE ON FUNCTION pg_backup_stop(boolean) TO holdfast;
+GRANT EXECUTE ON FUNCTION pg_switch_wal() TO holdfast;
+GRANT EXECUTE ON FUNCTION pg_create_restore_point(text) TO holdfast;
+GRANT EXECUTE ON FUNCTION pg_promote(boolean, integer) TO holdfast;
+GRANT EXECUTE ON FUNCTION pg_reload_conf() TO holdfast;
+GRANT EXECUTE ON FUNCTION pg_wal_replay_pause() TO holdfast;
+GRANT EXECUTE ON FUNCTION pg_wal_replay_resume() TO holdfast;

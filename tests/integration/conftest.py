@@ -1,0 +1,54 @@
+# SPDX-License-Identifier: Apache-2.0
+"""Fixtures: laboratories of real servers and programs. HF_BUILD_DIR names the build to test."""
+import os
+import sys
+
+import pytest
+
+TOP = os.path.dirname(os.path.dirname(os.path.dirname(os.path.abspath(__file__))))
+sys.path.insert(0, os.path.join(TOP, "deploy", "lab"))
+
+from holdfast_lab.lab import Laboratory, end_on_signals  # noqa: E402
+from holdfast_lab.process import LabError  # noqa: E402
+
+end_on_signals()
+
+
+def build_dir():
+    return os.environ.get("HF_BUILD_DIR", os.path.join(TOP, "build"))
+
+
+@pytest.fixture(scope="module")
+def servers():
+    """A laboratory with its servers up (posix repositories) and none of Holdfast's programs."""
+    with Laboratory(build_dir()) as lab:
+        lab.prepare().start_servers()
+        yield lab
+
+
+@pytest.fixture(scope="module")
+def s3_servers():
+    """As servers, with an S3 gateway a region."""
+    if os.getuid() != 0:
+        pytest.skip("the S3 server needs root")
+    with Laboratory(build_dir(), store="s3") as lab:
+        lab.prepare().start_gateways()
+        yield lab
+
+
+@pytest.hookimpl(hookwrapper=True)
+def pytest_runtest_makereport(item, call):
+    """On a failure: the last lines of every log of the laboratory that the test used."""
+    report = (yield).get_result()
+    if report.when != "call" or not report.failed:
+        return
+    for value in item.funcargs.values():
+        directory = getattr(value, "directory", None)
+        logs = os.path.join(directory, "log") if directory else None
+        if logs and os.path.isdir(logs):
+            for name in sorted(os.listdir(logs)):
+                with open(os.path.join(logs, name), encoding="utf-8", errors="replace") as f:
+                    report.sections.append((name, "".join(f.readlines()[-40:])))
+
+
+__all__ = ["LabError"]
