@@ -57,14 +57,14 @@ const char *hf_keyring_writer(const struct hf_keyring *ring);
 /* Reads every wrap and secret of this cluster in the store that is not known yet. Wraps under
  * unknown KEKs are passed over and counted; a wrap that names one of our KEKs and does not open
  * is HF_E_CORRUPT. HF_E_DENIED when there are wraps and none opens: the KEK is not theirs. */
-hf_result hf_keyring_load(struct hf_keyring *ring, struct hf_store *store, struct hf_err *err)
-    HF_MUST_USE;
+hf_result hf_keyring_load(struct hf_keyring *ring, struct hf_store *store,
+                          struct hf_err *err) HF_MUST_USE;
 
 /* Makes sure that this writer has a DEK and the cluster a hash secret: the newest one of this
  * writer, else a new one; and that both are in the store (create-once, the same bytes in every
  * store). Call for each store before the first object goes there. */
-hf_result hf_keyring_prepare(struct hf_keyring *ring, struct hf_store *store, struct hf_err *err)
-    HF_MUST_USE;
+hf_result hf_keyring_prepare(struct hf_keyring *ring, struct hf_store *store,
+                             struct hf_err *err) HF_MUST_USE;
 
 /* For sealing: the prepared DEK's id, and the hash key with its id. HF_E_REFUSED before
  * hf_keyring_prepare. The hash key stays valid as long as the ring. */

@@ -88,8 +88,8 @@ hf_result hf_opener_new(const struct hf_keyring *ring, const struct hf_open_para
                         struct hf_err *err) HF_MUST_USE;
 /* Ciphertext in order, any pieces; gives plaintext to the sink frame by frame. Usable as a store's
  * sink (arg is the opener). */
-hf_result hf_opener_feed(void *opener, const void *bytes, size_t len, struct hf_err *err)
-    HF_MUST_USE;
+hf_result hf_opener_feed(void *opener, const void *bytes, size_t len,
+                         struct hf_err *err) HF_MUST_USE;
 /* HF_E_CORRUPT when the last frame has not been seen: the object is cut short. */
 hf_result hf_opener_finish(struct hf_opener *o, struct hf_err *err) HF_MUST_USE;
 void hf_opener_free(struct hf_opener *o); /* NULL allowed */
@@ -130,8 +130,7 @@ hf_result hf_object_put(const struct hf_keyring *ring, struct hf_store *store,
  * ret_digest may be NULL. */
 hf_result hf_object_get(const struct hf_keyring *ring, struct hf_store *store,
                         const struct hf_open_params *params, struct hf_buf *out,
-                        uint8_t ret_digest[HF_OBJECT_DIGEST_SIZE],
-                        struct hf_err *err) HF_MUST_USE;
+                        uint8_t ret_digest[HF_OBJECT_DIGEST_SIZE], struct hf_err *err) HF_MUST_USE;
 /* Reads and authenticates the header alone (W2: compare content_hash; the header carries a code of
  * its own). kind 0 = any. */
 hf_result hf_object_head(const struct hf_keyring *ring, struct hf_store *store,

@@ -41,8 +41,8 @@ const char *hf_repository_name(const struct hf_repository *r); /* the store's: r
 
 /* Incarnations (system identifiers) of a cluster that the store holds, ascending; at most room. */
 hf_result hf_repository_incarnations(struct hf_store *store, const char *tenant,
-                                     const char *cluster, uint64_t *ret, size_t room,
-                                     size_t *ret_n, struct hf_err *err) HF_MUST_USE;
+                                     const char *cluster, uint64_t *ret, size_t room, size_t *ret_n,
+                                     struct hf_err *err) HF_MUST_USE;
 
 /* --- identity records: identity/<n>, what the incarnation is ------------------------------- */
 struct hf_identity {
@@ -117,9 +117,9 @@ hf_result hf_repository_history(struct hf_repository *r, hf_tli timeline, struct
 /* --- backups -------------------------------------------------------------------------------- */
 struct hf_backup_entry {
     char label[HF_LABEL_SIZE];
-    bool begun;      /* begin is there */
+    bool begun;       /* begin is there */
     bool wal_pending; /* complete, waits for WAL in this repository (B5) */
-    bool published;  /* manifest is there */
+    bool published;   /* manifest is there */
     bool expiring;
     uint64_t objects; /* packs, maps and records */
     uint64_t stored_bytes;
