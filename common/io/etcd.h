@@ -1,10 +1,10 @@
 /* SPDX-License-Identifier: Apache-2.0
  *
- * etcd v3 over its JSON gateway (etcd 3.4: api/v3 rpc.swagger.json), asynchronous on the event loop.
- * Invariants: every request has a timeout; it is tried at the next endpoint only when nothing of it
- * can have been done (reads, or a write of which nothing was sent); a write whose fate is unknown is
- * reported as HF_E_TIMEOUT and never repeated here: the owner reads back by revision. etcd's leases
- * collect garbage only, they decide nothing (rule L1). Loop thread only.
+ * etcd v3 over its JSON gateway (etcd 3.4: api/v3 rpc.swagger.json), asynchronous on the event
+ * loop. Invariants: every request has a timeout; it is tried at the next endpoint only when nothing
+ * of it can have been done (reads, or a write of which nothing was sent); a write whose fate is
+ * unknown is reported as HF_E_TIMEOUT and never repeated here: the owner reads back by revision.
+ * etcd's leases collect garbage only, they decide nothing (rule L1). Loop thread only.
  */
 #ifndef HF_IO_ETCD_H
 #define HF_IO_ETCD_H
@@ -27,11 +27,11 @@ enum {
 };
 
 struct hf_etcd_config {
-    const char *const *endpoints; /* "https://127.0.1.1:2379" */
-    size_t endpoint_count;        /* 1..HF_ETCD_ENDPOINTS */
+    const char *const *endpoints;   /* "https://127.0.1.1:2379" */
+    size_t endpoint_count;          /* 1..HF_ETCD_ENDPOINTS */
     const struct hf_tls_files *tls; /* NULL = plain */
-    hf_dur connect_timeout;       /* of one attempt; 0 = 500 ms */
-    hf_dur timeout;               /* of one request, all attempts together; 0 = 2 s */
+    hf_dur connect_timeout;         /* of one attempt; 0 = 500 ms */
+    hf_dur timeout;                 /* of one request, all attempts together; 0 = 2 s */
 };
 
 struct hf_etcd;
@@ -51,7 +51,8 @@ struct hf_etcd_kv {
     int64_t lease;
 };
 
-/* One operation's answer. For a range: kvs, count (all that match). For a delete: count = deleted. */
+/* One operation's answer. For a range: kvs, count (all that match). For a delete: count = deleted.
+ */
 struct hf_etcd_op_reply {
     const struct hf_etcd_kv *kvs;
     size_t kv_count;
@@ -61,16 +62,16 @@ struct hf_etcd_op_reply {
 /* Borrowed for the callback.
  * result: HF_OK; HF_E_UNREACHABLE (no endpoint took it: nothing was done); HF_E_TIMEOUT (unknown);
  * HF_E_DENIED; HF_E_CORRUPT (an answer that is not etcd's); HF_E_NOT_FOUND (lease keepalive: it is
- * gone); HF_E_AGAIN (etcd said unavailable: no leader, too many requests; for a write only when etcd
- * is known not to have proposed it, else HF_E_TIMEOUT); HF_E_REFUSED (any other etcd error, text
- * says). */
+ * gone); HF_E_AGAIN (etcd said unavailable: no leader, too many requests; for a write only when
+ * etcd is known not to have proposed it, else HF_E_TIMEOUT); HF_E_REFUSED (any other etcd error,
+ * text says). */
 struct hf_etcd_reply {
     hf_result result;
     const struct hf_err *err;
-    int64_t revision;     /* of the store, from the header */
-    int64_t lease_id;     /* lease grant and keepalive */
+    int64_t revision; /* of the store, from the header */
+    int64_t lease_id; /* lease grant and keepalive */
     int64_t lease_ttl_s;
-    bool succeeded;       /* transaction: the compares held */
+    bool succeeded;                     /* transaction: the compares held */
     const struct hf_etcd_op_reply *ops; /* of the branch taken; range: one */
     size_t op_count;
     const char *endpoint; /* that answered */
@@ -115,7 +116,7 @@ struct hf_etcd_op {
     bool prefix;       /* DELETE and RANGE */
     const char *value; /* PUT */
     size_t value_len;
-    int64_t lease;     /* PUT; 0 = none */
+    int64_t lease; /* PUT; 0 = none */
 };
 struct hf_etcd_txn {
     const struct hf_etcd_compare *compares;
@@ -156,12 +157,12 @@ struct hf_etcd_watch_callbacks {
 };
 struct hf_etcd_watch;
 /* Watches a prefix from start_revision on (0 = now) until freed; resumes by itself after the last
- * revision delivered, at the next endpoint, with backoff 100 ms to 2 s. Progress is asked for, and a
- * stream silent for stall (0 = 30 s) is dropped and tried elsewhere. */
+ * revision delivered, at the next endpoint, with backoff 100 ms to 2 s. Progress is asked for, and
+ * a stream silent for stall (0 = 30 s) is dropped and tried elsewhere. */
 hf_result hf_etcd_watch_prefix(struct hf_etcd *etcd, const char *prefix, int64_t start_revision,
                                hf_dur stall, const struct hf_etcd_watch_callbacks *callbacks,
-                               void *arg, struct hf_etcd_watch **ret, struct hf_err *err)
-    HF_MUST_USE;
+                               void *arg, struct hf_etcd_watch **ret,
+                               struct hf_err *err) HF_MUST_USE;
 void hf_etcd_watch_free(struct hf_etcd_watch *watch); /* NULL allowed; allowed in its callbacks */
 
 #endif

@@ -37,7 +37,8 @@ hf_result hf_file_write_all(int fd, const void *bytes, size_t len, struct hf_err
 hf_result hf_dir_make(const char *path, mode_t mode, struct hf_err *err) HF_MUST_USE;
 hf_result hf_dir_sync(const char *path, struct hf_err *err) HF_MUST_USE;
 /* The directory with all below; never follows a symbolic link, never crosses into another file
- * system; depth at most 64. Absent is success. Refuses (HF_E_INVALID) "/", "" and relative paths. */
+ * system; depth at most 64. Absent is success. Refuses (HF_E_INVALID) "/", "" and relative paths.
+ */
 hf_result hf_dir_remove_tree(const char *path, struct hf_err *err) HF_MUST_USE;
 /* Removes and fsyncs the directory; absent is success. */
 hf_result hf_file_remove_durable(const char *path, struct hf_err *err) HF_MUST_USE;

@@ -2,10 +2,10 @@
  *
  * Asynchronous HTTP client on the event loop (libcurl's multi interface by socket actions).
  * Invariants: never blocks the loop (names are resolved by curl's own threads); every call ends
- * within its total timeout, unless it is a stream, which ends by its stall timeout or cancel; `done`
- * is called exactly once for each started call, never from within hf_http_client_start, and never
- * after hf_http_call_cancel. Redirects are not followed; proxies of the environment are ignored.
- * Loop thread only.
+ * within its total timeout, unless it is a stream, which ends by its stall timeout or cancel;
+ * `done` is called exactly once for each started call, never from within hf_http_client_start, and
+ * never after hf_http_call_cancel. Redirects are not followed; proxies of the environment are
+ * ignored. Loop thread only.
  */
 #ifndef HF_IO_HTTP_H
 #define HF_IO_HTTP_H
@@ -47,18 +47,18 @@ typedef void (*hf_http_done)(void *arg, const struct hf_http_response *response)
 typedef bool (*hf_http_chunk)(void *arg, int status, const char *bytes, size_t len);
 
 struct hf_http_client_request {
-    const char *method;           /* NULL = GET */
-    const char *url;              /* http:// or https:// */
-    const char *const *headers;   /* "Name: value" lines, NULL-terminated array, or NULL */
-    const void *body;             /* copied */
+    const char *method;         /* NULL = GET */
+    const char *url;            /* http:// or https:// */
+    const char *const *headers; /* "Name: value" lines, NULL-terminated array, or NULL */
+    const void *body;           /* copied */
     size_t body_len;
-    hf_dur connect_timeout;       /* TCP and TLS; 0 = 2 s */
-    hf_dur total_timeout;         /* 0 = 10 s; ignored for streams */
-    hf_dur stall_timeout;         /* streams: no byte for so long ends it with HF_E_TIMEOUT; 0 = never */
+    hf_dur connect_timeout; /* TCP and TLS; 0 = 2 s */
+    hf_dur total_timeout;   /* 0 = 10 s; ignored for streams */
+    hf_dur stall_timeout;   /* streams: no byte for so long ends it with HF_E_TIMEOUT; 0 = never */
     const struct hf_tls_files *tls; /* NULL: the system's anchors, no client certificate */
-    size_t max_response;          /* bytes; 0 = 1 MiB. Streams: no limit here */
-    hf_http_chunk chunk;          /* not NULL = stream */
-    hf_http_done done;            /* required */
+    size_t max_response;            /* bytes; 0 = 1 MiB. Streams: no limit here */
+    hf_http_chunk chunk;            /* not NULL = stream */
+    hf_http_done done;              /* required */
     void *arg;
 };
 

@@ -23,7 +23,9 @@ struct hf_watch;
 struct hf_timer;
 
 hf_result hf_loop_new(struct hf_loop **ret, struct hf_err *err) HF_MUST_USE;
-/* Frees the loop and what is still registered; posts not yet run are dropped. NULL allowed. */
+/* Frees the loop with the watches and timers that are left (their handles are void then: owners
+ * that free their own do so before); posts not yet run are dropped. Not from a callback. NULL
+ * allowed. */
 void hf_loop_free(struct hf_loop *loop);
 
 /* Runs until hf_loop_stop. HF_E_IO only when epoll itself fails. */
@@ -64,8 +66,8 @@ void hf_timer_free(struct hf_timer *timer); /* NULL allowed; allowed in its own 
  * HF_LOOP_POSTS are waiting (arg stays the caller's). */
 enum { HF_LOOP_POSTS = 4096 };
 typedef void (*hf_post_fn)(void *arg);
-hf_result hf_loop_post(struct hf_loop *loop, hf_post_fn fn, void *arg, struct hf_err *err)
-    HF_MUST_USE;
+hf_result hf_loop_post(struct hf_loop *loop, hf_post_fn fn, void *arg,
+                       struct hf_err *err) HF_MUST_USE;
 
 /* Signals, by signalfd. Blocks the signal in the calling thread: call before other threads are
  * started. One function a signal. Children started by hf_process get a clean mask. */

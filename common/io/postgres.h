@@ -20,8 +20,9 @@
 
 /* Strings are borrowed for the connect call. NULL = not given. The single fields win over dsn. */
 struct hf_pg_config {
-    const char *dsn;  /* "host=... dbname=..." or a URI; parsed, then expanded to keywords */
-    const char *host; /* socket directory, IP address, or localhost (asynchronous: no other names) */
+    const char *dsn; /* "host=... dbname=..." or a URI; parsed, then expanded to keywords */
+    const char
+        *host; /* socket directory, IP address, or localhost (asynchronous: no other names) */
     const char *port; /* decimal */
     const char *dbname;
     const char *user;
@@ -56,8 +57,8 @@ hf_result hf_pg_lsn(const struct hf_pg_result *r, int row, int column, hf_lsn *r
 /* --- asynchronous, loop thread only --- */
 struct hf_pg;
 
-/* HF_OK: connected. HF_E_UNREACHABLE, HF_E_TIMEOUT, HF_E_DENIED (authentication, no such database or
- * role), HF_E_AGAIN (starting up, shutting down, too many clients), HF_E_INVALID. */
+/* HF_OK: connected. HF_E_UNREACHABLE, HF_E_TIMEOUT, HF_E_DENIED (authentication, no such database
+ * or role), HF_E_AGAIN (starting up, shutting down, too many clients), HF_E_INVALID. */
 typedef void (*hf_pg_connected)(void *arg, hf_result result, const struct hf_err *err);
 /* result as above; of a query besides: HF_E_CANCELED (cancelled by the server: timeout or admin),
  * HF_E_REFUSED (SQL error; see hf_pg_sqlstate), HF_E_TIMEOUT (connection is closed). res is NULL on

@@ -2,9 +2,9 @@
  *
  * Child processes by argument vector (posix_spawn), never by a shell, and what /proc knows about
  * others.
- * Invariants: a child inherits only the descriptors 0, 1, 2, a clean signal mask and the environment
- * given; it is reaped exactly once; signals go by pidfd, so never to another process that got the
- * number; captured output is bounded (the rest is read and dropped).
+ * Invariants: a child inherits only the descriptors 0, 1, 2, a clean signal mask and the
+ * environment given; it is reaped exactly once; signals go by pidfd, so never to another process
+ * that got the number; captured output is bounded (the rest is read and dropped).
  */
 #ifndef HF_IO_PROCESS_H
 #define HF_IO_PROCESS_H
@@ -33,8 +33,8 @@ struct hf_process_spec {
 
 struct hf_process_exit {
     bool signaled;
-    int status;         /* exit status, or the signal's number */
-    const char *out;    /* captured, NUL-terminated, "" without; borrowed */
+    int status;      /* exit status, or the signal's number */
+    const char *out; /* captured, NUL-terminated, "" without; borrowed */
     const char *errout;
 };
 
@@ -72,8 +72,8 @@ hf_result hf_process_run(const struct hf_process_spec *spec, hf_dur timeout,
  * zombie has still its start time; see hf_proc_state. */
 hf_result hf_proc_start_time(pid_t pid, uint64_t *ret_ticks, struct hf_err *err) HF_MUST_USE;
 /* 'R' 'S' 'D' 'T' 'Z' ... and the parent. HF_E_NOT_FOUND. Both outputs may be NULL. */
-hf_result hf_proc_state(pid_t pid, char *ret_state, pid_t *ret_parent, struct hf_err *err)
-    HF_MUST_USE;
+hf_result hf_proc_state(pid_t pid, char *ret_state, pid_t *ret_parent,
+                        struct hf_err *err) HF_MUST_USE;
 hf_result hf_proc_cwd(pid_t pid, char *ret, size_t size, struct hf_err *err) HF_MUST_USE;
 /* Every live process (zombies excepted) whose working directory IS this directory (by device and
  * inode): for PostgreSQL's data directory these are the processes of the instance. *ret_complete is

@@ -33,12 +33,13 @@ struct hf_job {
 /* threads 2..64; queue_max waiting jobs a lane (1..65536). The thread that calls is the loop's. */
 hf_result hf_pool_new(struct hf_loop *loop, int threads, size_t queue_max, struct hf_pool **ret,
                       struct hf_err *err) HF_MUST_USE;
-/* Cancels what waits and what runs, waits for the running ones, calls done for all. NULL allowed. */
+/* Cancels what waits and what runs, waits for the running ones, calls done for all. NULL allowed.
+ */
 void hf_pool_free(struct hf_pool *pool);
 /* Loop thread. HF_E_LIMIT: the lane's queue is full (the job stays the caller's). */
 hf_result hf_pool_submit(struct hf_pool *pool, enum hf_lane lane, struct hf_job *job,
                          struct hf_err *err) HF_MUST_USE;
-/* Asks it to end: a waiting job is not run (done comes soon), a running one sees it by
+/* Asks it to end: a waiting job is not run (done comes at its turn), a running one sees it by
  * hf_job_canceled. Loop thread, before done. */
 void hf_job_cancel(struct hf_job *job);
 bool hf_job_canceled(const struct hf_job *job); /* any thread that has the job */

@@ -23,12 +23,12 @@
 #include "holdfast/types.h"
 
 enum {
-    HF_WS_MESSAGE_MAX = 262144,   /* bytes of one text message, in or out */
-    HF_WS_FIFO_MAX = 256,         /* messages waiting in the queue of one connection */
-    HF_WS_FIFO_BYTES = 4194304,   /* and their bytes */
-    HF_WS_LATEST_SLOTS = 16,      /* latest-wins slots of one connection */
+    HF_WS_MESSAGE_MAX = 262144, /* bytes of one text message, in or out */
+    HF_WS_FIFO_MAX = 256,       /* messages waiting in the queue of one connection */
+    HF_WS_FIFO_BYTES = 4194304, /* and their bytes */
+    HF_WS_LATEST_SLOTS = 16,    /* latest-wins slots of one connection */
     HF_WS_SERVER_CONNECTIONS = 4096,
-    HF_WS_CLIENTS = 8             /* clients of one hub */
+    HF_WS_CLIENTS = 8 /* clients of one hub */
 };
 
 struct hf_ws_hub;
@@ -36,8 +36,8 @@ struct hf_ws_server;
 struct hf_ws_client;
 struct hf_ws_conn;
 
-hf_result hf_ws_hub_new(struct hf_loop *loop, struct hf_ws_hub **ret, struct hf_err *err)
-    HF_MUST_USE;
+hf_result hf_ws_hub_new(struct hf_loop *loop, struct hf_ws_hub **ret,
+                        struct hf_err *err) HF_MUST_USE;
 /* Closes everything (closed callbacks run) and frees servers and clients that are left. Do it
  * before hf_loop_free. NULL allowed; not from a callback. */
 void hf_ws_hub_free(struct hf_ws_hub *hub);
@@ -63,8 +63,8 @@ struct hf_ws_callbacks {
 
 /* Queues one message after those that wait; the bytes are copied. HF_E_LIMIT: the queue is full and
  * the connection is being closed for it. HF_E_CANCELED: it is closing already. */
-hf_result hf_ws_send(struct hf_ws_conn *conn, const char *text, size_t len, struct hf_err *err)
-    HF_MUST_USE;
+hf_result hf_ws_send(struct hf_ws_conn *conn, const char *text, size_t len,
+                     struct hf_err *err) HF_MUST_USE;
 /* Latest wins: replaces what waits in that slot (0 .. HF_WS_LATEST_SLOTS-1), if it was not sent
  * yet. Slots go out before the queue, lowest number first. Never fails for a full queue. */
 hf_result hf_ws_send_latest(struct hf_ws_conn *conn, unsigned slot, const char *text, size_t len,
@@ -104,9 +104,9 @@ struct hf_ws_client_config {
     /* The server's URI name must begin with this ("spiffe://lab/coordinator/"); NULL: its
      * certificate must name the URL's host. */
     const char *server_uri_prefix;
-    hf_dur connect_timeout;  /* 0 = 5 s: TCP, TLS and upgrade together */
-    hf_dur backoff_min;      /* 0 = 250 ms; doubles with full jitter */
-    hf_dur backoff_max;      /* 0 = 5 s */
+    hf_dur connect_timeout; /* 0 = 5 s: TCP, TLS and upgrade together */
+    hf_dur backoff_min;     /* 0 = 250 ms; doubles with full jitter */
+    hf_dur backoff_max;     /* 0 = 5 s */
 };
 /* Starts connecting at once and connects again after each loss, until freed. */
 hf_result hf_ws_client_new(struct hf_ws_hub *hub, const struct hf_ws_client_config *config,

@@ -23,7 +23,7 @@ enum {
     HF_HTTP_RESPONSE_MAX = 16777216, /* of a response */
     HF_HTTP_PATH_SIZE = 1024,
     HF_HTTP_QUERY_SIZE = 2048,
-    HF_HTTP_WAITING_MAX = 1024       /* requests of one server without a response */
+    HF_HTTP_WAITING_MAX = 1024 /* requests of one server without a response */
 };
 
 struct hf_http_server;
@@ -49,10 +49,12 @@ hf_result hf_http_server_new(struct hf_ws_hub *hub, const struct hf_http_server_
 int hf_http_server_port(const struct hf_http_server *server);
 
 /* Valid until hf_http_respond. */
-const char *hf_http_method(const struct hf_http_request *r); /* GET POST PUT PATCH DELETE HEAD OPTIONS */
-const char *hf_http_path(const struct hf_http_request *r);   /* percent-decoded, begins with '/' */
-const char *hf_http_query(const struct hf_http_request *r);  /* as received, without '?'; "" */
-/* One decoded argument of the query. HF_E_NOT_FOUND, HF_E_LIMIT (longer than size), HF_E_INVALID. */
+const char *
+hf_http_method(const struct hf_http_request *r); /* GET POST PUT PATCH DELETE HEAD OPTIONS */
+const char *hf_http_path(const struct hf_http_request *r);  /* percent-decoded, begins with '/' */
+const char *hf_http_query(const struct hf_http_request *r); /* as received, without '?'; "" */
+/* One decoded argument of the query. HF_E_NOT_FOUND, HF_E_LIMIT (longer than size), HF_E_INVALID.
+ */
 hf_result hf_http_query_get(const struct hf_http_request *r, const char *name, char *ret,
                             size_t size, struct hf_err *err) HF_MUST_USE;
 const char *hf_http_peer_uri(const struct hf_http_request *r); /* "" = no certificate */
