@@ -10,10 +10,12 @@ import argparse
 import os
 import subprocess
 import sys
+import tempfile
 import time
 
 import analyzers
 import layering
+import selftest
 import source
 
 TOP = os.path.dirname(os.path.dirname(os.path.dirname(os.path.abspath(__file__))))
@@ -43,15 +45,9 @@ CHECKS = [
 class Context:
     """What every check gets: the tree's files (tracked or about to be), the build, the options."""
 
-    def __init__(self, build, whole):
-        self.top = TOP
-        self.build = os.path.join(TOP, build)
-        self.whole = whole
-        listed = subprocess.run(
-            ["git", "-C", TOP, "ls-files", "-z", "--cached", "--others", "--exclude-standard"],
-            check=True, capture_output=True, text=True).stdout
-        self.files = sorted(f for f in listed.split("\0")
-                            if f and os.path.isfile(os.path.join(TOP, f)))
+    def __init__(self, top, build, files, whole=False):
+        self.top, self.files, self.whole = top, sorted(files), whole
+        self.build = os.path.join(top, build)
         self._text = {}
 
     def text(self, path):
@@ -62,6 +58,29 @@ class Context:
 
     def c_files(self, *suffixes):
         return [f for f in self.files if f.endswith(suffixes or (".c", ".h"))]
+
+
+def tree_files():
+    """Files of the working tree that git tracks or would."""
+    listed = subprocess.run(
+        ["git", "-C", TOP, "ls-files", "-z", "--cached", "--others", "--exclude-standard"],
+        check=True, capture_output=True, text=True).stdout
+    return [f for f in listed.split("\0") if f and os.path.isfile(os.path.join(TOP, f))]
+
+
+def check_itself(_context):
+    """Every check must find the fault that was planted for it, or it proves nothing."""
+    for name, check in CHECKS:
+        planted = selftest.PLANTED.get(name)
+        if planted is None:
+            if name not in selftest.NEEDS_BUILD:
+                yield name, "tests/tidy/selftest.py", f"has no planted fault for {name}"
+            continue
+        with tempfile.TemporaryDirectory() as directory:
+            selftest.write(directory, planted)
+            found = list(check(Context(directory, "build", planted)))
+            if not found:
+                yield name, "tests/tidy/selftest.py", f"{name} did not find its planted fault"
 
 
 def read_excuses(path):
@@ -84,12 +103,12 @@ def main():
     parser.add_argument("-k", default="", help="only checks whose name contains this")
     parser.add_argument("--all", action="store_true", help="clang-tidy over every file")
     options = parser.parse_args()
-    context = Context(options.build, options.all)
+    context = Context(TOP, options.build, tree_files(), options.all)
     excuses_path = os.path.join(TOP, "tests/tidy/excuses.txt")
     excuses = read_excuses(excuses_path)
     used = set()
     passed = failed = 0
-    for name, check in CHECKS:
+    for name, check in [*CHECKS, ("itself", check_itself)]:
         if options.k not in name:
             continue
         began = time.monotonic()

@@ -26,7 +26,8 @@ class Gateway:
             name: Process(f"ceph {name} {region}", [*argv, "-f", "-c", self.config],
                           lab.log(f"{region}-s3-{name}"), self.directory, cwd="/",
                           env={"CEPH_CONF": self.config})
-            for name, argv in (("monitor", ["ceph-mon", "-i", "a"]), ("store", ["ceph-osd", "-i", "0"]),
+            for name, argv in (("monitor", ["ceph-mon", "-i", "a"]),
+                               ("store", ["ceph-osd", "-i", "0"]),
                                ("gateway", ["radosgw", "-n", "client.rgw"]))}
 
     @property

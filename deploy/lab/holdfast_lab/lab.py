@@ -16,9 +16,10 @@ import signal
 import sys
 import tempfile
 
-from . import ceph, config, etcd, postgres, powerdns, programs
+from . import api, ceph, config, etcd, postgres, powerdns, programs
 from .address import REGIONS, AddressPlan
-from .process import LabError, Process, is_alive, kill_below, processes_below, wait_until
+from .process import (LabError, Process, is_alive, kill_below, processes_below, run,
+                      wait_until)
 
 
 class Laboratory:
@@ -45,6 +46,7 @@ class Laboratory:
         self._secrets, self._certificates, self._shared_memory = {}, {}, set()
         self.etcd, self.agents, self.coordinators, self.gateways = {}, {}, {}, {}
         self.dns = self.history = self.authority = self.operator = None
+        self.api = self._etcd_client = None
         self.extra = []
         # Threads that live as long as we do: a child's death signal comes when its thread ends.
         self.pool = concurrent.futures.ThreadPoolExecutor(len(self.regions))
@@ -168,7 +170,7 @@ class Laboratory:
             self.etcd[region] = etcd.member(self, region).start()
 
     def etcd_ready(self, seconds=30):
-        client = etcd.Client(self)
+        client = self.etcd_client()
 
         def led():
             for process in self.etcd.values():
@@ -189,7 +191,23 @@ class Laboratory:
         for region in self.regions:
             self.agents[region] = programs.agent(self, region).start()
         self.operator = programs.Operator(self)
+        self.api = api.Api(self, self.operator.tls)
         return self
+
+    def agent_command(self, region, verb, *words, timeout=60, check=True, env=None):
+        """`holdfast-agent VERB` of a region's host, as its user, to its end."""
+        configuration = os.path.join(self.region_dir(region), "agent", "agent.yaml")
+        return run([self.program("holdfast-agent"), verb, "--config", configuration, *words],
+                   user=self.user, mark=self.region_dir(region), timeout=timeout, check=check,
+                   env=env)
+
+    def operator_command(self):
+        return [self.program("holdfast"), *self.operator.arguments()]
+
+    def etcd_client(self):
+        if self._etcd_client is None:
+            self._etcd_client = etcd.Client(self)
+        return self._etcd_client
 
     def apply_policy(self, seconds=30):
         """`holdfast cluster apply` with the laboratory's policy, once a coordinator leads."""

@@ -69,8 +69,8 @@ class PowerDns:
         """Up, with the zone made when it is not there yet."""
         self.process.ready(20, lambda: self.api("GET", ""))
         if not any(zone["name"] == ZONE for zone in self.api("GET", "/zones")):
-            self.api("POST", "/zones", {"name": ZONE, "kind": "Native", "nameservers": [f"ns.{ZONE}"],
-                                        "soa_edit_api": "INCREASE"})
+            self.api("POST", "/zones", {"name": ZONE, "kind": "Native", "soa_edit_api": "INCREASE",
+                                        "nameservers": [f"ns.{ZONE}"]})
         return self
 
     def lookup(self, name, timeout=0.5):
