@@ -27,20 +27,20 @@ enum hf_store_type { HF_STORE_POSIX, HF_STORE_S3 };
 /* Where and how; parsed from configuration. Strings are borrowed for the call of hf_store_open. */
 struct hf_store_config {
     enum hf_store_type type;
-    const char *name;           /* region, for messages */
-    const char *prefix;         /* put before every key, may be "" */
-    const char *path;           /* posix: directory, must exist */
-    const char *endpoint;       /* S3: "http[s]://host[:port]" */
+    const char *name;     /* region, for messages */
+    const char *prefix;   /* put before every key, may be "" */
+    const char *path;     /* posix: directory, must exist */
+    const char *endpoint; /* S3: "http[s]://host[:port]" */
     const char *bucket;
     const char *signing_region;
-    bool host_addressing;       /* bucket as host name; default is path */
-    const char *credentials;    /* file: access_key_id = ..., secret_access_key = ..., optional
-                                   session_token = ... (lines) */
-    const char *ca;             /* PEM file, NULL = the system's */
-    hf_dur connect_timeout;     /* 0 = 3 s */
-    hf_dur stall_timeout;       /* no byte moved for so long; 0 = 15 s */
-    hf_dur total_timeout;       /* of one attempt; 0 = 120 s */
-    int attempts;               /* of transient errors, with backoff and jitter; 0 = 5 */
+    bool host_addressing;    /* bucket as host name; default is path */
+    const char *credentials; /* file: access_key_id = ..., secret_access_key = ..., optional
+                                session_token = ... (lines) */
+    const char *ca;          /* PEM file, NULL = the system's */
+    hf_dur connect_timeout;  /* 0 = 3 s */
+    hf_dur stall_timeout;    /* no byte moved for so long; 0 = 15 s */
+    hf_dur total_timeout;    /* of one attempt; 0 = 120 s */
+    int attempts;            /* of transient errors, with backoff and jitter; 0 = 5 */
 };
 
 struct hf_store;
@@ -104,8 +104,8 @@ struct hf_store_entry {
 typedef hf_result (*hf_store_visit)(void *arg, const struct hf_store_entry *entry,
                                     struct hf_err *err);
 hf_result hf_store_list(struct hf_store *store, const char *prefix, const char *after,
-                        bool delimiter, hf_store_visit visit, void *arg, struct hf_err *err)
-    HF_MUST_USE;
+                        bool delimiter, hf_store_visit visit, void *arg,
+                        struct hf_err *err) HF_MUST_USE;
 
 /* Absent is success. */
 hf_result hf_store_delete(struct hf_store *store, const char *key, struct hf_err *err) HF_MUST_USE;
