@@ -23,6 +23,7 @@ enum {
     HF_POLICY_CRON_SIZE = 128,
     HF_POLICY_ZONE_SIZE = 64,
     HF_POLICY_DNS_NAME_SIZE = 256,
+    HF_POLICY_PATH_SIZE = 128,
     HF_POLICY_JSON_MAX = 64 * 1024 /* bytes of its JSON text */
 };
 
@@ -78,6 +79,7 @@ struct hf_policy_regions {
 };
 
 struct hf_policy {
+    int32_t version; /* HF_POLICY_VERSION */
     hf_name tenant;
     hf_name cluster;
     struct hf_policy_node nodes[HF_MAX_NODES]; /* order of cluster.yaml */
@@ -121,10 +123,13 @@ void hf_policy_init(struct hf_policy *policy);
 
 /* What no single value shows: names unique, bootstrap names a node or region of the cluster,
  * preferred regions exist and are not excluded, others fewer than regions. On failure ret_path (of
- * at least 128 bytes, may be NULL) names the offending option as in cluster.yaml
+ * at least HF_POLICY_PATH_SIZE, may be NULL) names the offending option as in cluster.yaml
  * ("failover.prefer"). HF_E_INVALID. */
 hf_result hf_policy_check(const struct hf_policy *policy, char *ret_path,
                           struct hf_err *err) HF_MUST_USE;
+
+/* The shape of a schedule: "" (never), five fields, or @daily and the like. HF_E_INVALID. */
+hf_result hf_policy_check_cron(const char *cron, struct hf_err *err) HF_MUST_USE;
 
 const struct hf_policy_node *hf_policy_node(const struct hf_policy *policy, const char *name);
 /* Distinct regions of the nodes, in order of first mention. */

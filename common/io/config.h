@@ -56,9 +56,20 @@ struct hf_option {
     int64_t min, max;          /* both 0 = the type's own range */
     const char *const *values; /* ENUM, TAGGED: ends with NULL; index = value. URL: schemes */
     const char *const *args;   /* TAGGED: by tag, what its argument is ("UNIT"); NULL = none */
+    enum hf_option_type
+        arg_type; /* HF_OPTION_NAME, HF_OPTION_TEXT, HF_OPTION_INT (int32_t, min..max) */
     size_t arg_offset, arg_size;
     const struct hf_option *sub;
 };
+
+/* For initialisers: where a member of a struct is. */
+#define HF_OPTION_AT(type, member)                                                                 \
+    .offset = offsetof(type, member), .size = sizeof(((type *)0)->member)
+/* LIST, RECORDS, MAP: an array member and its count; max_items is the array's length. */
+#define HF_OPTION_ARRAY(type, member, counter)                                                     \
+    .offset = offsetof(type, member), .size = sizeof(((type *)0)->member[0]),                      \
+    .max_items = sizeof(((type *)0)->member) / sizeof(((type *)0)->member[0]),                     \
+    .count_offset = offsetof(type, counter)
 
 struct hf_config;
 
@@ -88,11 +99,6 @@ hf_result hf_config_show(const struct hf_config *config, const void *values, str
 hf_result hf_config_docs(const struct hf_option *table, struct hf_buf *out,
                          struct hf_err *err) HF_MUST_USE;
 
-/* A secret named by configuration: the file's content without trailing newlines, at most size - 1
- * bytes. Refuses a file that others may read (mode & 077, unless owned by root and group-readable),
- * or an empty one. The caller wipes. */
-hf_result hf_config_read_secret(const char *path, char *ret, size_t size, size_t *ret_len,
-                                struct hf_err *err) HF_MUST_USE;
 /* Path of a credential of systemd ($CREDENTIALS_DIRECTORY/name). HF_E_NOT_FOUND when not set. */
 hf_result hf_config_credential_path(const char *name, char *ret, size_t size,
                                     struct hf_err *err) HF_MUST_USE;

@@ -138,7 +138,8 @@ const struct hf_config_key *hf_config_agent_key(const struct hf_config_agent *ag
                                                 const char *name);
 
 /* The bytes of a key by its file, credential or command (run by argument vector, 10 s at most,
- * standard output is the key). 32 bytes, raw, or 64 hexadecimal digits. The caller wipes. */
+ * standard output is the key). 32 bytes, raw, or 64 hexadecimal digits; blocking. The caller wipes.
+ */
 enum { HF_CONFIG_KEY_BYTES = 32 };
 hf_result hf_config_key_read(const struct hf_config_key *key,
                              unsigned char ret[HF_CONFIG_KEY_BYTES],

@@ -14,7 +14,12 @@
 
 #include "common/base/err.h"
 
-enum { HF_YAML_MAX_BYTES = 1024 * 1024, HF_YAML_MAX_DEPTH = 16, HF_YAML_MAX_NODES = 65536 };
+enum {
+    HF_YAML_MAX_BYTES = 1024 * 1024,
+    HF_YAML_MAX_DEPTH = 16,
+    HF_YAML_MAX_NODES = 65536,
+    HF_YAML_MAX_MEMBERS = 4096 /* keys of one map */
+};
 
 enum hf_yaml_kind { HF_YAML_SCALAR, HF_YAML_LIST, HF_YAML_MAP };
 
