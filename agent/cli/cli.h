@@ -10,8 +10,8 @@
 
 struct hf_cli_verb {
     const char *name;
-    const char *usage; /* after the name */
-    const char *help;  /* one line */
+    const char *usage;                 /* after the name */
+    const char *help;                  /* one line */
     int (*run)(int argc, char **argv); /* argv[0] is the verb */
 };
 

@@ -19,7 +19,7 @@
 #include "common/io/clock.h"
 
 enum { PRIORITY = 40, STACK_PREFAULT = 131072, LIMIT_SECONDS = 5, UNLINK_CHECK_STEPS = 100 };
-enum { EXIT_OTHER_RUNS = 3 };
+enum { EXIT_OTHER_RUNS = 3, LOCK_TRIES = 10 };
 
 enum hf_fence_why hf_fencer_decide(bool readable, bool seen, const struct hf_page_state *page,
                                    const struct hf_page_fencer *own, hf_lclk now, hf_dur *ret_wait)
@@ -62,11 +62,12 @@ static void say(const char *what, const struct hf_fencer *f, enum hf_fence_why w
 {
     char line[512];
     int n = snprintf(line, sizeof(line),
-                     "holdfast-fencer: %s why=\"%s\" epoch=%llu serial=%llu took_us=%lld %s\n", what,
-                     why_text(why), (unsigned long long)f->last.epoch.v,
+                     "holdfast-fencer: %s why=\"%s\" epoch=%llu serial=%llu took_us=%lld %s\n",
+                     what, why_text(why), (unsigned long long)f->last.epoch.v,
                      (unsigned long long)f->last.serial,
                      (long long)(f->own.ended.us - f->own.began.us), how);
-    if (n > 0 && write(STDERR_FILENO, line, (size_t)n < sizeof(line) ? (size_t)n : sizeof(line) - 1)) {
+    if (n > 0 &&
+        write(STDERR_FILENO, line, (size_t)n < sizeof(line) ? (size_t)n : sizeof(line) - 1)) {
         return; /* nobody can be told that nobody can be told */
     }
 }
@@ -168,11 +169,17 @@ static bool parse(int argc, char **argv, struct fencer_args *ret)
 static int take_lock(const char *path)
 {
     int fd = open(path, O_RDWR | O_CREAT | O_CLOEXEC, 0600);
-    if (fd < 0 || flock(fd, LOCK_EX | LOCK_NB) != 0) {
-        if (fd >= 0) {
-            close(fd);
-        }
+    if (fd < 0) {
         return -1;
+    }
+    /* An agent that asks whether the lock is held holds it for a moment itself. */
+    for (int i = 0; flock(fd, LOCK_EX | LOCK_NB) != 0; i++) {
+        if (i == LOCK_TRIES) {
+            close(fd);
+            return -1;
+        }
+        struct timespec t = {.tv_nsec = HF_FENCER_STEP_US * 1000L};
+        nanosleep(&t, NULL);
     }
     char text[32];
     int n = snprintf(text, sizeof(text), "%d\n", (int)getpid());
@@ -224,9 +231,9 @@ static void watch(struct hf_fencer *f)
 {
     for (unsigned step = 0;; step++) {
         hf_dur wait = hf_fencer_step(f);
-        bool busy = f->seen && f->last.armed &&
-                    !(f->own.fenced_epoch.v == f->last.epoch.v &&
-                      f->own.fenced_serial == f->last.serial);
+        bool busy =
+            f->seen && f->last.armed &&
+            !(f->own.fenced_epoch.v == f->last.epoch.v && f->own.fenced_serial == f->last.serial);
         bool look = step % UNLINK_CHECK_STEPS == 0;
         if (!busy && (asked_to_end || (look && page_removed(f)))) {
             return;

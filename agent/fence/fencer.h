@@ -16,12 +16,7 @@
 
 enum { HF_FENCER_STEP_US = 10000, HF_FENCER_PATIENCE_MS = 200 };
 
-enum hf_fence_why {
-    HF_FENCE_NOT,
-    HF_FENCE_DEADLINE,
-    HF_FENCE_NEWER_EPOCH,
-    HF_FENCE_UNREADABLE
-};
+enum hf_fence_why { HF_FENCE_NOT, HF_FENCE_DEADLINE, HF_FENCE_NEWER_EPOCH, HF_FENCE_UNREADABLE };
 
 /* What the fencer knows. */
 struct hf_fencer {
@@ -34,8 +29,7 @@ struct hf_fencer {
 
 /* Pure. *ret_wait: how long to sleep before the next look, at most HF_FENCER_STEP_US. */
 enum hf_fence_why hf_fencer_decide(bool readable, bool seen, const struct hf_page_state *page,
-                                   const struct hf_page_fencer *own, hf_lclk now,
-                                   hf_dur *ret_wait);
+                                   const struct hf_page_fencer *own, hf_lclk now, hf_dur *ret_wait);
 
 /* One look at the page and, if due, the fence. Publishes its half. Returns how long to sleep. */
 hf_dur hf_fencer_step(struct hf_fencer *f);

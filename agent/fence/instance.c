@@ -168,8 +168,9 @@ static bool signal_pid(pid_t pid, int signal, const struct hf_instance *instance
     char name[32];
     uint64_t now = 0;
     snprintf(name, sizeof(name), "%d", (int)pid);
-    bool same = start != 0 ? alive(pid) && hf_ok(hf_proc_start_time(pid, &now, NULL)) && now == start
-                           : works_in(instance, name);
+    bool same = start != 0
+                    ? alive(pid) && hf_ok(hf_proc_start_time(pid, &now, NULL)) && now == start
+                    : works_in(instance, name);
     return same && syscall(SYS_pidfd_send_signal, fd, signal, NULL, 0) == 0;
 }
 
@@ -194,8 +195,8 @@ hf_result hf_instance_end(struct hf_instance *instance, pid_t postmaster, uint64
         }
         hf_dur spent = hf_lclk_sub(hf_clock_lease(), began);
         if (!asked || spent.us >= how->patience.us) {
-            size_t known = count < sizeof(pids) / sizeof(pids[0]) ? count
-                                                                  : sizeof(pids) / sizeof(pids[0]);
+            size_t known =
+                count < sizeof(pids) / sizeof(pids[0]) ? count : sizeof(pids) / sizeof(pids[0]);
             for (size_t i = 0; i < known; i++) {
                 (void)signal_pid(pids[i], SIGKILL, instance, 0);
             }

@@ -44,8 +44,8 @@ typedef void (*hf_wal_answer)(void *arg, hf_result result, const hf_json *json,
                               const struct hf_err *err);
 /* One request of docs/protocol.md section 3 whose "do" is archive-push or archive-get. `request` is
  * borrowed for the call. answer is called once, perhaps before this returns. */
-void hf_wal_service_request(struct hf_wal_service *s, const hf_json *request,
-                            hf_wal_answer answer, void *arg);
+void hf_wal_service_request(struct hf_wal_service *s, const hf_json *request, hf_wal_answer answer,
+                            void *arg);
 
 /* The newest known facts; never blocks. */
 void hf_wal_service_facts(const struct hf_wal_service *s, struct hf_wal_facts *ret);
