@@ -24,7 +24,7 @@ struct hf_http_call;
 /* max_calls: under way at once (1..256); more are refused with HF_E_LIMIT. */
 hf_result hf_http_client_new(struct hf_loop *loop, int max_calls, struct hf_http_client **ret,
                              struct hf_err *err) HF_MUST_USE;
-/* Cancels all calls. Not from a chunk callback. NULL allowed. */
+/* Cancels all calls. Not from a callback. NULL allowed. */
 void hf_http_client_free(struct hf_http_client *client);
 
 /* result:

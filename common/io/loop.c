@@ -93,11 +93,12 @@ hf_result hf_loop_watch(struct hf_loop *loop, int fd, unsigned events, hf_watch_
 
 void hf_loop_modify(struct hf_watch *watch, unsigned events)
 {
-    if (watch->events == events) {
-        return;
-    }
     struct epoll_event ev = {.events = to_epoll(events), .data.ptr = watch};
-    HF_ASSERT(epoll_ctl(watch->loop->epoll_fd, EPOLL_CTL_MOD, watch->fd, &ev) == 0);
+    int epoll_fd = watch->loop->epoll_fd;
+    if (epoll_ctl(epoll_fd, EPOLL_CTL_MOD, watch->fd, &ev) != 0) {
+        /* A library closed its socket and got the same number again without telling. */
+        HF_ASSERT(errno == ENOENT && epoll_ctl(epoll_fd, EPOLL_CTL_ADD, watch->fd, &ev) == 0);
+    }
     watch->events = events;
 }
 

@@ -95,7 +95,8 @@ hf_result hf_pg_sync_connect(const struct hf_pg_config *config, struct hf_pg_syn
                              struct hf_err *err) HF_MUST_USE;
 void hf_pg_sync_close(struct hf_pg_sync *c); /* NULL allowed */
 /* The caller frees *ret with hf_pg_result_free. ret may be NULL when the rows do not matter. On
- * HF_E_TIMEOUT the server is asked to cancel (bounded), and the connection is unusable. */
+ * HF_E_TIMEOUT the connection is unusable: close it (statement_timeout in `options` ends the
+ * server's side). */
 hf_result hf_pg_sync_query(struct hf_pg_sync *c, const char *sql, int nparams,
                            const char *const *params, hf_dur timeout, struct hf_pg_result **ret,
                            struct hf_err *err) HF_MUST_USE;
