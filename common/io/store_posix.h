@@ -39,8 +39,8 @@ struct hf_posix_temp {
 };
 
 /* Opens the directory that holds the object; *ret_leaf points into full. create: missing ones are
- * made, and the chain of entries is durable on return. Without create HF_E_NOT_FOUND when a part is
- * missing. The caller closes. */
+ * made, and the chain of entries is durable on return. HF_E_NOT_FOUND: without create a part is
+ * missing; with create one was removed meanwhile. The caller closes. */
 hf_result hf_posix_open_parent(struct hf_posix_store *s, const char *full, bool create, int *ret_fd,
                                const char **ret_leaf, struct hf_err *err) HF_MUST_USE;
 /* Opens the directory named by the first len bytes of full ("" = the root itself). */

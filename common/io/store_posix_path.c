@@ -58,6 +58,9 @@ static hf_result enter(int *fd, const char *part, bool create, bool sync, struct
     bool made = false;
     if (create) {
         made = mkdirat(*fd, part, 0750) == 0;
+        if (!made && errno == ENOENT) {
+            return hf_fail(err, HF_E_NOT_FOUND, "the directory around \"%s\" was removed", part);
+        }
         if (!made && errno != EEXIST) {
             return hf_fail_errno(err, errno, "make directory \"%s\"", part);
         }

@@ -17,7 +17,7 @@
 
 /* A leftover is removed when it has not been written to for STALE_S and nobody has it locked; where
  * locks do not work (some network file systems), after STALE_UNLOCKED_S. */
-enum { STALE_S = 3600, STALE_UNLOCKED_S = 86400, STALE_EXAMINED = 10000, PUBLISH_TRIES = 5 };
+enum { STALE_S = 3600, STALE_UNLOCKED_S = 86400, STALE_EXAMINED = 10000, PUBLISH_TRIES = 50 };
 
 static int lock_file(int fd)
 {
