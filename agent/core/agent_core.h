@@ -146,7 +146,7 @@ struct hf_agent_core {
     hf_lclk started_at;
     /* holder */
     bool holding;
-    bool want; /* told to lead config.epoch, or leading */
+    bool want; /* told to lead the adopted epoch, or leading: asks for grants */
     hf_epoch lease_epoch;
     uint64_t serial;
     hf_lclk deadline;
@@ -157,8 +157,10 @@ struct hf_agent_core {
     hf_lclk round_sent;
     bool round_open;
     bool round_yes[HF_MAX_NODES];
-    /* candidate: a reboot or a lost file hides what was promised */
-    bool promise_unknown;
+    hf_epoch prepared_done; /* completed in this life; record.prepared is what was begun */
+    uint64_t backup_effect; /* running BACKUP, 0 = none */
+    char backup_command[HF_LABEL_SIZE];
+    bool beat_now; /* something changed that the leader should see at once */
     /* operation */
     struct hf_command command; /* the one under way or last */
     uint64_t effect_next;

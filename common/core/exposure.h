@@ -36,7 +36,13 @@ void hf_exposure_add(struct hf_exposure_ring *ring, hf_epoch epoch, uint64_t lif
 /* now_us: the primary's clock now (its newest sample plus the time since that arrived). */
 struct hf_exposure hf_exposure_measure(const struct hf_exposure_ring *ring, hf_lsn durable,
                                        int64_t now_us);
-/* Bytes a second between the oldest and newest sample of the last `window`, 0 when unknown. */
+/* What a failover that forks at `fork` loses at most, if the old primary may have gone on until
+ * now_us: age = time since the last sample that is not beyond the fork; bytes = what was seen
+ * beyond it, plus the peak rate over the time since the newest sample. Unknown when the ring is too
+ * short. */
+struct hf_exposure hf_exposure_loss(const struct hf_exposure_ring *ring, hf_lsn fork,
+                                    int64_t now_us);
+/* Peak of bytes a second (over spans of a second) within the last `window`, 0 when unknown. */
 uint64_t hf_exposure_rate(const struct hf_exposure_ring *ring, hf_dur window);
 
 #endif

@@ -149,7 +149,10 @@ struct hf_command {
     hf_name node; /* whom address belongs to */
     char address[HF_ADDRESS_SIZE];
     hf_tli timeline; /* LEAD: the reserved timeline; 0 = the present one stays */
-    char body[512];  /* JSON of kinds that need more, "" otherwise */
+    /* LEAD: the tenure that was surrendered: only promises to it are released (rule L6). */
+    hf_epoch released_epoch;
+    uint64_t released_serial;
+    char body[512]; /* JSON of kinds that need more, "" otherwise */
 };
 
 /* Holder -> candidates, through any reachable coordinator, with or without etcd (rule L4). */

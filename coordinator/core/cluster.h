@@ -30,6 +30,8 @@ struct hf_cluster_state {
     hf_epoch primary_epoch; /* leases go to (primary, primary_epoch) while it equals epoch */
     hf_tli timeline;        /* of the present primary, 0 unknown */
     hf_lsn fork;            /* where that timeline left its parent, 0 for the first */
+    hf_tli parent;          /* ... and which that was, 0 for the first */
+    hf_tli reserved;        /* highest timeline number ever reserved (L14) */
     uint64_t system_id;     /* 0 until first seen; nodes of another are refused */
     hf_epoch fenced;        /* every lease of epochs <= this is proven over */
     struct hf_candidates candidates; /* newest version, told to the primary by grants */
@@ -90,9 +92,10 @@ struct hf_outstanding {
 
 struct hf_cluster_view {
     hf_lclk now;
-    int64_t wall_us; /* only for instants that people read */
-    hf_lclk leader_since;
-    hf_lclk floor; /* before it, leases of earlier leaders may run */
+    int64_t wall_us;      /* only for instants that people read */
+    hf_lclk leader_since; /* since when it acts without a gap */
+    hf_lclk step_since;   /* since when this leader sees the plan at its present step */
+    hf_lclk floor;        /* before it, leases of earlier leaders may run */
     hf_dur ttl;
     int margin_ppm;
     const struct hf_policy *policy;

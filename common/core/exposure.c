@@ -1,0 +1,129 @@
+/* SPDX-License-Identifier: Apache-2.0 */
+#include "common/core/exposure.h"
+
+#include <string.h>
+
+static int index_of(const struct hf_exposure_ring *ring, int from_oldest)
+{
+    int oldest = (ring->next - ring->count + HF_EXPOSURE_SAMPLES) % HF_EXPOSURE_SAMPLES;
+    return (oldest + from_oldest) % HF_EXPOSURE_SAMPLES;
+}
+
+static const struct hf_exposure_sample *sample(const struct hf_exposure_ring *ring, int from_oldest)
+{
+    return &ring->samples[index_of(ring, from_oldest)];
+}
+
+void hf_exposure_add(struct hf_exposure_ring *ring, hf_epoch epoch, uint64_t life, int64_t clock_us,
+                     hf_lsn lsn)
+{
+    if (ring->epoch.v != epoch.v || ring->life != life) {
+        ring->epoch = epoch;
+        ring->life = life;
+        ring->count = 0;
+        ring->next = 0;
+    }
+    if (ring->count > 0) {
+        struct hf_exposure_sample *newest = &ring->samples[index_of(ring, ring->count - 1)];
+        if (clock_us < newest->clock_us || lsn.v < newest->lsn.v) {
+            return; /* late or out of order: it says less than what is there */
+        }
+        const struct hf_exposure_sample *before =
+            ring->count > 1 ? sample(ring, ring->count - 2) : NULL;
+        if (lsn.v == newest->lsn.v && before != NULL && before->lsn.v == lsn.v) {
+            newest->clock_us = clock_us; /* first and last time of a position are enough */
+            return;
+        }
+    }
+    ring->samples[ring->next] = (struct hf_exposure_sample){clock_us, lsn};
+    ring->next = (ring->next + 1) % HF_EXPOSURE_SAMPLES;
+    if (ring->count < HF_EXPOSURE_SAMPLES) {
+        ring->count++;
+    }
+}
+
+/* The newest sample whose position is durable, -1 when the ring does not reach back to one. */
+static int last_durable(const struct hf_exposure_ring *ring, hf_lsn durable)
+{
+    int low = 0;
+    int high = ring->count;
+    while (low < high) {
+        int middle = (low + high) / 2;
+        if (sample(ring, middle)->lsn.v <= durable.v) {
+            low = middle + 1;
+        } else {
+            high = middle;
+        }
+    }
+    return low - 1;
+}
+
+struct hf_exposure hf_exposure_measure(const struct hf_exposure_ring *ring, hf_lsn durable,
+                                       int64_t now_us)
+{
+    struct hf_exposure e = {0};
+    if (ring->count == 0 || durable.v == 0) {
+        return e;
+    }
+    const struct hf_exposure_sample *newest = sample(ring, ring->count - 1);
+    e.bytes = hf_lsn_lag(newest->lsn, durable);
+    if (e.bytes == 0) {
+        e.known = true;
+        return e;
+    }
+    int at = last_durable(ring, durable);
+    if (at < 0) {
+        e.bytes = 0;
+        return e;
+    }
+    e.known = true;
+    e.age = HF_US(now_us - sample(ring, at)->clock_us);
+    return e;
+}
+
+struct hf_exposure hf_exposure_loss(const struct hf_exposure_ring *ring, hf_lsn fork,
+                                    int64_t now_us)
+{
+    struct hf_exposure e = {0};
+    int at = ring->count == 0 ? -1 : last_durable(ring, fork);
+    if (at < 0) {
+        return e;
+    }
+    const struct hf_exposure_sample *newest = sample(ring, ring->count - 1);
+    int64_t unseen_us = now_us > newest->clock_us ? now_us - newest->clock_us : 0;
+    uint64_t rate = hf_exposure_rate(ring, HF_SEC(30));
+    e.known = true;
+    e.age = HF_US(now_us - sample(ring, at)->clock_us);
+    e.bytes =
+        hf_lsn_lag(newest->lsn, fork) + (uint64_t)((double)rate * (double)unseen_us / 1000000.0);
+    return e;
+}
+
+uint64_t hf_exposure_rate(const struct hf_exposure_ring *ring, hf_dur window)
+{
+    if (ring->count < 2) {
+        return 0;
+    }
+    const struct hf_exposure_sample *newest = sample(ring, ring->count - 1);
+    const struct hf_exposure_sample *oldest = newest;
+    uint64_t best = 0;
+    for (int i = ring->count - 2; i >= 0; i--) {
+        const struct hf_exposure_sample *s = sample(ring, i);
+        if (newest->clock_us - s->clock_us > window.us) {
+            break;
+        }
+        /* The highest rate over at least a second of the window: a bound wants the peak. */
+        if (oldest->clock_us - s->clock_us >= 1000000) {
+            double rate = (double)(oldest->lsn.v - s->lsn.v) * 1000000.0 /
+                          (double)(oldest->clock_us - s->clock_us);
+            best = (uint64_t)rate > best ? (uint64_t)rate : best;
+            oldest = s;
+        }
+    }
+    if (best == 0 && newest->clock_us > sample(ring, 0)->clock_us) {
+        const struct hf_exposure_sample *s = sample(ring, 0);
+        best = (uint64_t)((double)(newest->lsn.v - s->lsn.v) * 1000000.0 /
+                          (double)(newest->clock_us - s->clock_us));
+    }
+    return best;
+}
