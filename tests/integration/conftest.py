@@ -36,6 +36,29 @@ def s3_servers():
         yield lab
 
 
+@pytest.fixture(scope="module")
+def cluster():
+    """Everything up, with a short lease; directories as repositories."""
+    with Laboratory(build_dir(), lease="3s") as lab:
+        lab.prepare().start_servers().start_programs()
+        lab.apply_policy()
+        yield lab
+
+
+@pytest.fixture(scope="module", params=["posix", "s3"])
+def alone(request):
+    """A host whose agent is used from its command line alone: one running PostgreSQL, three
+    repositories, no coordinator."""
+    if request.param == "s3" and os.getuid() != 0:
+        pytest.skip("the S3 server needs root")
+    with Laboratory(build_dir(), store=request.param) as lab:
+        lab.prepare()
+        if lab.store == "s3":
+            lab.start_gateways()
+        lab.start_alone()
+        yield lab
+
+
 @pytest.hookimpl(hookwrapper=True)
 def pytest_runtest_makereport(item, call):
     """On a failure: the last lines of every log of the laboratory that the test used."""

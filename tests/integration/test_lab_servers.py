@@ -7,7 +7,7 @@ import time
 
 import psycopg2
 import pytest
-from holdfast_lab import dns, etcd, postgres
+from holdfast_lab import dns, etcd
 from holdfast_lab.process import LabError, is_alive, processes_below, wait_until
 
 
@@ -56,29 +56,24 @@ def test_dns_answers_what_the_api_wrote(servers):
 
 
 def test_the_users_database_is_ready_to_adopt(servers):
-    server = postgres.Server(servers, "eu-look", servers.data_dir("eu"), servers.address("eu"),
-                             servers.port["postgres"], servers.run_dir("eu")).start().ready()
-    try:
-        assert server.query("SHOW data_checksums") == [("on",)]
-        assert server.query("SELECT rolsuper, rolreplication FROM pg_roles "
-                            "WHERE rolname LIKE 'holdfast%%' ORDER BY rolname", ()) == [
-                                (False, False), (False, True)]
-        holdfast = server.connect(user="holdfast")
-        with holdfast.cursor() as cursor:
-            cursor.execute("SELECT pg_switch_wal()")
-            with pytest.raises(psycopg2.errors.InsufficientPrivilege):
-                cursor.execute("SELECT * FROM pg_authid")
-        holdfast.close()
-        with pytest.raises(psycopg2.OperationalError):
-            psycopg2.connect(host=server.address, port=server.port, user="holdfast",
-                             dbname="postgres", password="wrong")
-    finally:
-        server.stop()
+    server = servers.database
+    assert server.query("SHOW data_checksums") == [("on",)]
+    assert server.query("SELECT rolsuper, rolreplication FROM pg_roles "
+                        "WHERE rolname LIKE 'holdfast%%' ORDER BY rolname", ()) == [
+                            (False, False), (False, True)]
+    holdfast = server.connect(user="holdfast")
+    with holdfast.cursor() as cursor:
+        cursor.execute("SELECT pg_switch_wal()")
+        with pytest.raises(psycopg2.errors.InsufficientPrivilege):
+            cursor.execute("SELECT * FROM pg_authid")
+    holdfast.close()
+    with pytest.raises(psycopg2.OperationalError):
+        psycopg2.connect(host=server.address, port=server.port, user="holdfast",
+                         dbname="postgres", password="wrong")
 
 
 def test_killing_a_region_ends_every_process_of_it_and_no_other(servers):
-    server = postgres.Server(servers, "eu-victim", servers.data_dir("eu"), servers.address("eu"),
-                             servers.port["postgres"], servers.run_dir("eu")).start().ready()
+    server = servers.database
     backend = server.query("SELECT pg_backend_pid()")[0][0]
     postmaster = servers.postmaster("eu")
     others = [servers.etcd[r].pid for r in ("us", "ap")]

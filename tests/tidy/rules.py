@@ -70,7 +70,8 @@ FORBIDDEN_STATEMENTS = {"goto": r"\bgoto\s+\w+\s*;"}
 
 # Symbols that objects of a pure library may take from outside (besides each other).
 PURE_SYMBOLS = re.compile(r"""^(
-    mem(cpy|cmp|set|move|chr|rchr|mem)|str(n?len|chrnul|n?cmp|n?casecmp|r?chr|str|spn|cspn|tou?ll?|nstr)
+    mem(cpy|cmp|set|move|chr|rchr|mem)
+    |str(n?len|chrnul|n?cmp|n?casecmp|r?chr|str|spn|cspn|tou?ll?|nstr)
     |strtod|(v?snprintf)|bsearch|qsort|qsort_r|abs|labs|llabs|(ll|l)?div|abort|__assert_fail
     |__(memcpy|memmove|memset|snprintf|vsnprintf|strcpy|strcat|stpcpy)_chk|__stack_chk_fail
     |__isoc\w+|__ctype_\w+_loc|__errno_location|_GLOBAL_OFFSET_TABLE_

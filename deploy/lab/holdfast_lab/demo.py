@@ -11,6 +11,8 @@ import time
 import traceback
 from datetime import datetime
 
+import psycopg2
+
 from . import dns, ledger, postgres, repository
 from .config import NAME
 from .lab import Laboratory, end_on_signals
@@ -281,6 +283,23 @@ def show_logs(lab, out):
                 out.write(f"--- {name}\n" + "".join(f.readlines()[-25:]))
 
 
+def tell(demo):
+    """All steps in order; False after the first that fails, which is named, with the logs."""
+    try:
+        for step in (demo.bring_up, demo.normal, demo.backups, demo.disaster, demo.survival,
+                     demo.comeback, demo.restore):
+            step()
+    except (StepFailed, LabError, OSError, LookupError, ValueError, TypeError,
+            psycopg2.Error) as error:
+        demo.story.failed(error)
+        if not isinstance(error, (StepFailed, LabError)):
+            traceback.print_exc(limit=6, file=sys.stdout)
+        show_logs(demo.lab, sys.stdout)
+        return False
+    demo.story.summary()
+    return True
+
+
 def main():
     parser = argparse.ArgumentParser()
     parser.add_argument("--build", required=True)
@@ -294,18 +313,7 @@ def main():
     try:
         with Laboratory(options.build, options.store, options.keep, bool(options.keep),
                         f"{LEASE_S}s") as lab:
-            demo = Demo(lab, story)
-            try:
-                for step in (demo.bring_up, demo.normal, demo.backups, demo.disaster,
-                             demo.survival, demo.comeback, demo.restore):
-                    step()
-                story.summary()
-            except (StepFailed, LabError, OSError, KeyError, ValueError, TypeError) as error:
-                story.failed(error)
-                if not isinstance(error, (StepFailed, LabError)):
-                    traceback.print_exc(limit=4)
-                show_logs(lab, sys.stdout)
-                status = 1
+            status = 0 if tell(Demo(lab, story)) else 1
             if not options.once:
                 stay_up(lab, story)
     except KeyboardInterrupt:

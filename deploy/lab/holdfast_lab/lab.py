@@ -46,7 +46,7 @@ class Laboratory:
         self._secrets, self._certificates, self._shared_memory = {}, {}, set()
         self.etcd, self.agents, self.coordinators, self.gateways = {}, {}, {}, {}
         self.dns = self.history = self.authority = self.operator = None
-        self.api = self._etcd_client = None
+        self.database = self.api = self._etcd_client = None
         self.extra = []
         # Threads that live as long as we do: a child's death signal comes when its thread ends.
         self.pool = concurrent.futures.ThreadPoolExecutor(len(self.regions))
@@ -152,6 +152,20 @@ class Laboratory:
             self.make_dir(os.path.join(region, "store", "repository"), mode=0o700)
         return self
 
+    def start_alone(self):
+        """The first region's PostgreSQL and an agent's configuration without coordinators."""
+        region = self.regions[0]
+        self.database = postgres.make_user_database(self, region)
+        self.agents[region] = programs.agent(self, region, alone=True)
+        return self
+
+    def start_agent_alone(self):
+        """The agent as a daemon that archives, with no coordinator; PostgreSQL hands it WAL."""
+        region = self.regions[0]
+        self.agents[region].start()
+        wait_until("the agent's socket", 20, lambda: os.path.exists(
+            os.path.join(self.run_dir(region), "agent.sock")))
+
     def start_servers(self):
         """Everything that is not Holdfast: etcd, DNS, history, stores, and the user's database."""
         self.start_etcd()
@@ -159,7 +173,7 @@ class Laboratory:
         self.history = postgres.History(self).start()
         if self.store == "s3":
             self.start_gateways()
-        postgres.make_user_database(self, self.regions[0])
+        self.database = postgres.make_user_database(self, self.regions[0])
         self.dns.ready()
         self.history.ready()
         self.etcd_ready()

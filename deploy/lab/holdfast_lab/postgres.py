@@ -88,7 +88,7 @@ class Server:
 
 def make_user_database(lab, region):
     """The database that a user has before Holdfast comes: one node, checksums, data, an ordinary
-    configuration in its own directory, the roles of roles.sql. Ends stopped in good order."""
+    configuration in its own directory, the roles of roles.sql. It runs, as a user's would."""
     directory = lab.data_dir(region)
     initdb(lab, directory, lab.secret_file("postgres"))
     settings = {
@@ -109,12 +109,10 @@ def make_user_database(lab, region):
               "host replication holdfast_repl 127.0.0.0/8 scram-sha-256\n", 0o600)
     server = Server(lab, f"{region}-first", directory, lab.address(region), lab.port["postgres"],
                     lab.run_dir(region)).start().ready()
-    try:
-        make_roles(lab, server)
-        server.query("CREATE ROLE app LOGIN PASSWORD " + quoted(lab.secret("app")))
-        server.query("CREATE DATABASE app OWNER app")
-    finally:
-        server.stop()
+    make_roles(lab, server)
+    server.query("CREATE ROLE app LOGIN PASSWORD " + quoted(lab.secret("app")))
+    server.query("CREATE DATABASE app OWNER app")
+    return server
 
 
 def make_roles(lab, server):

@@ -55,7 +55,7 @@ class Authority:
         return {kind_of: os.path.join(directory, name) for kind_of, name in paths.items()}
 
 
-def agent(lab, region):
+def agent(lab, region, alone=False):
     directory = lab.make_dir(os.path.join(region, "agent"))
     tls = lab.certificate(f"agent-{region}", "agent", "--tenant", lab.tenant, "--region", region,
                           "--name", lab.node(region), "--host", lab.address(region),
@@ -64,7 +64,10 @@ def agent(lab, region):
     lab.write(os.path.join(directory, "k1.key"), lab.secret("k1", 32) + "\n", 0o600)
     lab.write_passfile(os.path.join(directory, "pgpass"), ("holdfast", "holdfast_repl"))
     path = os.path.join(directory, "agent.yaml")
-    lab.write(path, config.dump(config.agent(lab, region, directory, tls)))
+    values = config.agent(lab, region, directory, tls)
+    if alone:
+        values["coordinators"] = []
+    lab.write(path, config.dump(values))
     return Process(f"agent {lab.node(region)}",
                    [lab.program("holdfast-agent"), "run", "--config", path],
                    lab.log(f"{region}-agent"), lab.region_dir(region), user=lab.user,

@@ -1,0 +1,160 @@
+# SPDX-License-Identifier: Apache-2.0
+"""Who is let in: certificates of another authority, of another tenant, or none at all."""
+import base64
+import json
+import os
+import socket
+import ssl
+import struct
+
+import pytest
+from holdfast_lab import programs
+from holdfast_lab.api import Api
+from holdfast_lab.process import LabError
+from watch import healthy
+
+
+def foreign_authority(lab, name):
+    """A second certificate authority with the same names as the laboratory's."""
+    class Foreign(programs.Authority):
+        def __init__(self):
+            self.lab = lab
+            self.directory = lab.make_dir(f"authority-{name}", owner=None, mode=0o700)
+            self._run("init")
+    return Foreign()
+
+
+def upgrade(lab, tls, region="us"):
+    """A websocket to a coordinator's agents' port with these papers, past the agent program."""
+    context = ssl.create_default_context(cafile=tls["ca"])
+    if "certificate" in tls:
+        context.load_cert_chain(tls["certificate"], tls["key"])
+    address, port = lab.address(region), lab.port["agents"]
+    stream = context.wrap_socket(socket.create_connection((address, port), 3),
+                                 server_hostname=address)
+    stream.settimeout(6)
+    stream.sendall((f"GET /v1/agent HTTP/1.1\r\nHost: {address}:{port}\r\nUpgrade: websocket\r\n"
+                    "Connection: Upgrade\r\nSec-WebSocket-Version: 13\r\n"
+                    "Sec-WebSocket-Protocol: holdfast.v1\r\n"
+                    f"Sec-WebSocket-Key: {base64.b64encode(os.urandom(16)).decode()}\r\n\r\n")
+                   .encode())
+    head = stream.recv(4096).decode(errors="replace")
+    if not head.startswith("HTTP/1.1 101"):
+        raise ConnectionError(head.split("\r\n")[0] or "closed")
+    return stream
+
+
+def send_text(stream, value):
+    data, mask = json.dumps(value).encode(), os.urandom(4)
+    size = bytes([0x80 | len(data)]) if len(data) < 126 else b"\xfe" + struct.pack(">H", len(data))
+    stream.sendall(b"\x81" + size + mask + bytes(c ^ mask[i % 4] for i, c in enumerate(data)))
+
+
+def closed(stream):
+    """True when the other side ends the connection (close frame or end of stream) in time."""
+    try:
+        while True:
+            data = stream.recv(4096)
+            if data == b"" or data[0] & 0x0F == 8:
+                return True
+    except socket.timeout:
+        return False
+    except OSError:
+        return True
+
+
+def hello(lab, region):
+    return {"v": 1, "type": "hello", "tenant": lab.tenant, "cluster": lab.cluster,
+            "region": region, "node": lab.node(region),
+            "address": f"{lab.address(region)}:{lab.port['postgres']}", "version": "0.1.0",
+            "boot": "00000000-0000-0000-0000-000000000000"}
+
+
+def papers(lab, region):
+    """The certificate of a region's agent, where the agent has it."""
+    return lab.certificate(f"agent-{region}", "agent")
+
+
+def test_agents_port_takes_a_certificate_of_the_authority(cluster):
+    healthy(cluster)
+    upgrade(cluster, papers(cluster, "ap")).close()
+
+
+def test_agents_port_refuses_foreign_and_missing_certificates(cluster):
+    ours = papers(cluster, "ap")["ca"]
+    foreign = foreign_authority(cluster, "agent").issue(
+        cluster.make_dir("tls/foreign-agent"), "agent", "--tenant", cluster.tenant, "--region",
+        "ap", "--name", "ap-1", "--host", cluster.address("ap"))
+    for tls in ({**foreign, "ca": ours}, {"ca": ours}):
+        with pytest.raises(OSError):
+            upgrade(cluster, tls)
+
+
+@pytest.mark.parametrize("case", ["other tenant", "other node"])
+def test_hello_must_agree_with_the_certificate(cluster, case):
+    """Another tenant's agent, or a neighbour, says that it is ap-1: closed, and ap-1 stays."""
+    healthy(cluster)
+    tls = papers(cluster, "us") if case == "other node" else cluster.certificate(
+        "agent-other", "agent", "--tenant", "other", "--region", "ap", "--name", "ap-1", "--host",
+        cluster.address("ap"))
+    stream = upgrade(cluster, tls, cluster.api.leader())
+    send_text(stream, hello(cluster, "ap"))
+    assert closed(stream)
+    assert cluster.node_status("ap")["ok"] and healthy(cluster)
+
+
+def test_a_message_beyond_the_bound_closes_the_connection(cluster):
+    stream = upgrade(cluster, papers(cluster, "ap"))
+    stream.sendall(b"\x81\xff" + struct.pack(">Q", 1 << 20) + os.urandom(4) + b"x" * 70_000)
+    assert closed(stream)
+
+
+def test_users_of_another_tenant_see_nothing(cluster):
+    healthy(cluster)
+    tls = cluster.certificate("user-other", "user", "--name", "mallory", "--role", "admin",
+                              "--tenant", "other")
+    other = Api(cluster, tls)
+    status, body = other.ask("us", "GET", "/v1/clusters/demo/main/status")
+    assert (status, body["error"]["code"]) == (404, "not_found")
+    status, body = other.ask("us", "GET", "/v1/clusters")
+    assert (status, body["clusters"]) == (200, [])
+
+
+def test_a_viewer_may_not_change_anything(cluster):
+    tls = cluster.certificate("user-viewer", "user", "--name", "eve", "--role", "viewer")
+    viewer = Api(cluster, tls)
+    leader = cluster.api.leader()
+    assert viewer.ask(leader, "GET", "/v1/clusters/demo/main/status")[0] == 200
+    status, body = viewer.ask(leader, "POST", "/v1/clusters/demo/main/pause", {})
+    assert (status, body["error"]["code"]) == (403, "denied")
+    assert cluster.api.cluster()["state"]["paused"] is False
+
+
+def test_users_without_or_with_foreign_certificates_are_refused(cluster):
+    ours = cluster.certificate("etcd-client", "etcd-client")["ca"]
+    foreign = foreign_authority(cluster, "user").issue(
+        cluster.make_dir("tls/foreign-user"), "user", "--name", "ops", "--role", "admin")
+    for tls in ({"ca": ours}, {**foreign, "ca": ours}):
+        try:
+            status, _body = Api(cluster, tls).ask("us", "GET", "/v1/clusters")
+        except LabError:
+            continue  # refused in the handshake
+        assert status in (401, 403)
+
+
+def test_an_agents_certificate_is_not_a_users(cluster):
+    try:
+        status, _body = Api(cluster, papers(cluster, "us")).ask("us", "GET", "/v1/clusters")
+    except LabError:
+        return
+    assert status in (401, 403)
+
+
+def test_secret_files_that_others_may_read_are_refused(cluster):
+    path = os.path.join(cluster.region_dir("us"), "agent", "pgpass")
+    os.chmod(path, 0o644)
+    try:
+        with pytest.raises(LabError, match="pgpass"):
+            cluster.agent_command("us", "check")
+    finally:
+        os.chmod(path, 0o600)

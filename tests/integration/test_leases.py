@@ -1,0 +1,118 @@
+# SPDX-License-Identifier: Apache-2.0
+"""Leases on real parts: who may write, and what must not cost a write."""
+import time
+
+from holdfast_lab import etcd
+from holdfast_lab.process import is_alive, wait_until
+from watch import Client, assert_loss_as_predicted, epoch, finished, healthy
+
+LEASE_S = 3.0
+
+
+def unharmed(lab, client, before, worst_s):
+    """No row was refused, none waited longer than worst_s, no epoch was burnt."""
+    client.more(100)
+    assert client.failures() == []
+    assert client.log().longest_gap()[0] < worst_s
+    assert epoch(lab) == before
+
+
+def test_agent_absent_for_less_than_half_a_lease_has_no_effect(cluster):
+    region = healthy(cluster)
+    before, postmaster = epoch(cluster), cluster.postmaster(region)
+    with Client(cluster, "absent-agent") as client:
+        cluster.agents[region].kill()
+        time.sleep(0.3 * LEASE_S)
+        cluster.agents[region].start()
+        time.sleep(2 * LEASE_S)
+        unharmed(cluster, client, before, 1.5)
+    assert cluster.postmaster(region) == postmaster
+
+
+def test_losing_the_leading_coordinator_costs_no_write(cluster):
+    healthy(cluster)
+    before, leader = epoch(cluster), cluster.api.leader()
+    with Client(cluster, "leader-lost") as client:
+        cluster.coordinators[leader].kill()
+        wait_until("another leader", 30, lambda: cluster.api.leader() not in (None, leader))
+        time.sleep(2 * LEASE_S)
+        unharmed(cluster, client, before, 1.5)
+    cluster.coordinators[leader].start()
+
+
+def test_a_frozen_leading_coordinator_is_replaced_and_does_no_harm_when_it_wakes(cluster):
+    healthy(cluster)
+    before = epoch(cluster)
+    leader = wait_until("a leader", 30, cluster.api.leader)
+    with Client(cluster, "leader-frozen") as client:
+        cluster.coordinators[leader].freeze()
+        others = [r for r in cluster.regions if r != leader]
+        wait_until("another leader", 30, lambda: cluster.api.get("/v1/version", others[0])
+                   .get("leader") not in (None, leader))
+        time.sleep(2 * LEASE_S)
+        cluster.coordinators[leader].thaw()
+        time.sleep(LEASE_S)
+        unharmed(cluster, client, before, 1.5)
+
+
+def test_killing_the_etcd_leader_costs_no_write(cluster):
+    healthy(cluster)
+    before, victim = epoch(cluster), etcd.Client(cluster).leader()
+    with Client(cluster, "etcd-killed") as client:
+        cluster.etcd[victim].kill()
+        time.sleep(3 * LEASE_S)
+        unharmed(cluster, client, before, 1.5)
+    cluster.etcd[victim].start()
+
+
+def test_freezing_the_etcd_leader_costs_no_write(cluster):
+    healthy(cluster)
+    before = epoch(cluster)
+    victim = wait_until("an etcd leader", 20, etcd.Client(cluster).leader)
+    with Client(cluster, "etcd-frozen") as client:
+        cluster.etcd[victim].freeze()
+        time.sleep(3 * LEASE_S)
+        cluster.etcd[victim].thaw()
+        time.sleep(LEASE_S)
+        unharmed(cluster, client, before, 1.5)
+
+
+def test_postmaster_killed_with_busy_backends(cluster):
+    """Backends outlive their postmaster and would go on answering: every one must be gone before
+    another node is writable, and the client loses no more than was predicted."""
+    region = healthy(cluster)
+    before = epoch(cluster)
+    known = len(cluster.api.operations("failover"))
+    with Client(cluster, "postmaster") as client:
+        backends = cluster.postgres_processes(region)
+        cluster.kill_postmaster(region)
+        killed_at = time.time()
+        wait_until("every process of the instance to be gone", LEASE_S + 2,
+                   lambda: not any(is_alive(pid) for pid in backends))
+        operation = finished(cluster, after=known)
+        assert operation["result"] == "done"
+        assert epoch(cluster) > before
+        client.more(50)
+        primary = healthy(cluster)
+        assert_loss_as_predicted(client, operation, primary)
+        assert client.log().first_ack_after(killed_at)
+
+
+def test_frozen_agent_is_fenced_and_another_node_takes_over(cluster):
+    """The agent cannot renew: the fencer, a process of its own, ends PostgreSQL in time."""
+    region = healthy(cluster)
+    known = len(cluster.api.operations("failover"))
+    with Client(cluster, "frozen-agent") as client:
+        cluster.agents[region].freeze()
+        frozen_at = time.monotonic()
+        wait_until("the fencer to end PostgreSQL", LEASE_S + 3,
+                   lambda: not cluster.postgres_processes(region))
+        assert time.monotonic() - frozen_at < LEASE_S + 2.0
+        operation = finished(cluster, after=known)
+        assert operation["result"] == "done" and operation["from"] == cluster.node(region)
+        client.more(50)
+        cluster.agents[region].thaw()
+        primary = healthy(cluster)
+        assert primary != region
+        assert_loss_as_predicted(client, operation, primary)
+    assert cluster.server(region).query("SELECT pg_is_in_recovery()") == [(True,)]
