@@ -38,13 +38,23 @@ static void opener_cleanup(struct hf_opener **o)
     hf_opener_free(*o);
 }
 
-hf_result hf_object_seal(const struct hf_keyring *ring, const struct hf_seal_params *params,
-                         const void *bytes, size_t len, struct hf_buf *out, struct hf_err *err)
+hf_result hf_object_seal_digest(const struct hf_keyring *ring, const struct hf_seal_params *params,
+                                const void *bytes, size_t len, struct hf_buf *out,
+                                uint8_t ret_digest[HF_OBJECT_DIGEST_SIZE], struct hf_err *err)
 {
     __attribute__((cleanup(sealer_cleanup))) struct hf_sealer *s = NULL;
     HF_TRY(hf_sealer_new(ring, params, append, out, &s, err));
     HF_TRY(hf_sealer_write(s, bytes, len, err));
-    return hf_sealer_finish(s, err);
+    HF_TRY(hf_sealer_finish(s, err));
+    hf_sealer_digest(s, ret_digest);
+    return hf_done();
+}
+
+hf_result hf_object_seal(const struct hf_keyring *ring, const struct hf_seal_params *params,
+                         const void *bytes, size_t len, struct hf_buf *out, struct hf_err *err)
+{
+    uint8_t digest[HF_OBJECT_DIGEST_SIZE];
+    return hf_object_seal_digest(ring, params, bytes, len, out, digest, err);
 }
 
 hf_result hf_object_open(const struct hf_keyring *ring, const struct hf_open_params *params,

@@ -118,6 +118,11 @@ hf_result hf_object_key(const struct hf_cluster_id *id, const char *name,
 hf_result hf_object_seal(const struct hf_keyring *ring, const struct hf_seal_params *params,
                          const void *bytes, size_t len, struct hf_buf *out,
                          struct hf_err *err) HF_MUST_USE;
+/* The same, and the digest that names this sealing. */
+hf_result hf_object_seal_digest(const struct hf_keyring *ring, const struct hf_seal_params *params,
+                                const void *bytes, size_t len, struct hf_buf *out,
+                                uint8_t ret_digest[HF_OBJECT_DIGEST_SIZE],
+                                struct hf_err *err) HF_MUST_USE;
 /* Opens ciphertext from memory. */
 hf_result hf_object_open(const struct hf_keyring *ring, const struct hf_open_params *params,
                          const void *sealed, size_t len, struct hf_buf *out,
