@@ -33,7 +33,8 @@ def repositories(lab, directory):
             gateway = lab.gateways[region]
             name = f"s3-{region}.cred"
             lab.write(f"{directory}/{name}",
-                      f"{gateway.access_key}\n{gateway.secret_key}\n", 0o600)
+                      f"access_key_id = {gateway.access_key}\n"
+                      f"secret_access_key = {gateway.secret_key}\n", 0o600)
             found[region] = {"type": "s3", "endpoint": gateway.endpoint, "bucket": BUCKET,
                              "signing_region": gateway.signing_region, "addressing": "path",
                              "prefix": PREFIX, "credentials": name}
