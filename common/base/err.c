@@ -1,4 +1,5 @@
 /* SPDX-License-Identifier: Apache-2.0 */
+#define HF_ERR_DEFINES
 #include "common/base/err.h"
 
 #include <stdarg.h>

@@ -92,4 +92,17 @@ const char *hf_code_name(enum hf_code code);
     } while (0)
 void hf_assert_failed(const char *condition, const char *file, int line) __attribute__((noreturn));
 
+#if defined(__clang_analyzer__) && !defined(HF_ERR_DEFINES)
+/* The analyzer looks at one file at a time: tell it that a failure is never HF_OK, or it follows
+ * paths on which an output was not set and HF_TRY went on. */
+static inline hf_result hf_analyzer_failed(hf_result r)
+{
+    HF_ASSERT(!hf_ok(r));
+    return r;
+}
+#define hf_fail(...)         hf_analyzer_failed((hf_fail)(__VA_ARGS__))
+#define hf_fail_errno(...)   hf_analyzer_failed((hf_fail_errno)(__VA_ARGS__))
+#define hf_fail_context(...) hf_analyzer_failed((hf_fail_context)(__VA_ARGS__))
+#endif
+
 #endif
