@@ -1,0 +1,645 @@
+/* SPDX-License-Identifier: Apache-2.0
+ *
+ * The leader's decisions about a cluster: each test builds a view and looks at the decision.
+ */
+#include <setjmp.h>
+#include <stdarg.h>
+#include <stddef.h>
+#include <stdint.h>
+#include <stdio.h>
+#include <string.h>
+#include <cmocka.h>
+
+#include "coordinator/core/cluster.h"
+
+#define L_US 6000000
+enum { EU, US, AP };
+
+static struct hf_policy policy;
+static struct hf_cluster_state state;
+static struct hf_plan plan;
+static struct hf_cluster_view v;
+static struct hf_decision out;
+static const char *const nodes[] = {"eu-1", "us-1", "ap-1"};
+static const char *const regions[] = {"eu", "us", "ap"};
+
+static hf_name name(const char *text)
+{
+    hf_name n = {0};
+    (void)snprintf(n.s, sizeof n.s, "%s", text);
+    return n;
+}
+
+static void node(int i, enum hf_node_state s)
+{
+    v.nodes[i].beat.state = s;
+}
+
+static void healthy(void)
+{
+    hf_policy_init(&policy);
+    policy.level = HF_LEVEL_MANAGE;
+    policy.bootstrap.kind = HF_BOOTSTRAP_ADOPT;
+    policy.bootstrap.name = name("eu-1");
+    policy.node_count = 3;
+    policy.failover.prefer.count = 1;
+    policy.failover.prefer.v[0] = name("us");
+    memset(&v, 0, sizeof v);
+    memset(&state, 0, sizeof state);
+    memset(&plan, 0, sizeof plan);
+    v.now = (hf_lclk){100000000};
+    v.leader_since = (hf_lclk){50000000};
+    v.ttl = HF_US(L_US);
+    v.margin_ppm = 10000;
+    v.policy = &policy;
+    v.state = &state;
+    v.node_count = 3;
+    v.route_done = true;
+    state.generation = HF_GENERATION(1);
+    state.epoch = HF_EPOCH(1);
+    state.primary = name("eu-1");
+    state.primary_epoch = HF_EPOCH(1);
+    state.timeline = HF_TLI(1);
+    state.system_id = 42;
+    state.candidates.version = 2;
+    state.candidates.count = 2;
+    state.candidates.members[0] = name("us-1");
+    state.candidates.members[1] = name("ap-1");
+    state.acked = state.candidates;
+    for (int i = 0; i < 3; i++) {
+        struct hf_node_view *n = &v.nodes[i];
+        policy.nodes[i].name = n->name = name(nodes[i]);
+        policy.nodes[i].region = n->region = name(regions[i]);
+        (void)snprintf(n->address, sizeof n->address, "127.0.%d.1:5432", i + 1);
+        n->seen = n->connected = true;
+        n->seen_at = (hf_lclk){v.now.us - 100000};
+        n->beat.epoch = HF_EPOCH(1);
+        n->beat.generation = HF_GENERATION(1);
+        n->beat.system_id = 42;
+        n->beat.timeline = HF_TLI(1);
+        n->beat.flushed = HF_LSN(0x5000);
+        n->beat.state = i == EU ? HF_NODE_PRIMARY : HF_NODE_STANDBY;
+        n->beat.streaming = i != EU;
+    }
+    v.nodes[EU].beat.want_lease = true;
+    v.nodes[EU].beat.lease_epoch = HF_EPOCH(1);
+    v.nodes[EU].beat.lease_serial = 1;
+    v.nodes[EU].beat.lease_remaining = HF_SEC(5);
+    v.nodes[EU].beat.candidates_acked = 2;
+    v.outstanding.until = (hf_lclk){v.now.us + 5000000};
+}
+
+static void silence(int i, int64_t us)
+{
+    v.nodes[i].seen_at = (hf_lclk){v.now.us - us};
+    v.nodes[i].connected = false;
+}
+
+static void decide(void)
+{
+    hf_cluster_decide(&v, &out);
+    assert_false(out.write && out.commands > 0);
+}
+
+/* Takes what was written as the new truth. */
+static void written(void)
+{
+    assert_true(out.write);
+    state = out.state;
+    if (out.write_plan) {
+        plan = out.plan;
+        v.plan = state.plan[0] != '\0' ? &plan : NULL;
+    }
+    v.step_since = v.now;
+}
+
+static const struct hf_command *command_to(int i, enum hf_command_kind kind)
+{
+    for (int k = 0; k < out.commands; k++) {
+        if (out.command[k].command.kind == kind && strcmp(out.command[k].to.s, nodes[i]) == 0) {
+            return &out.command[k].command;
+        }
+    }
+    return NULL;
+}
+
+static void eu_lost(void)
+{
+    silence(EU, 7000000);
+    v.outstanding.until = (hf_lclk){v.now.us - 1};
+}
+
+static void prepare_answers(int i, uint64_t end)
+{
+    struct hf_heartbeat *b = &v.nodes[i].beat;
+    b->state = HF_NODE_PREPARED;
+    b->streaming = false;
+    b->epoch = b->prepared = state.epoch;
+    b->final = HF_LSN(end);
+    b->final_timeline = HF_TLI(1);
+    b->final_known = true;
+}
+
+static void healthy_cluster_is_left_alone(void **state_)
+{
+    (void)state_;
+    healthy();
+    decide();
+    assert_false(out.write);
+    assert_int_equal(out.commands, 0);
+    assert_int_equal(out.warnings, 0);
+}
+
+static void silence_alone_is_not_enough(void **state_)
+{
+    (void)state_;
+    healthy();
+    silence(EU, 7000000);
+    decide(); /* a grant may still run */
+    assert_false(out.write);
+    v.outstanding.until = (hf_lclk){v.now.us - 1};
+    v.floor = (hf_lclk){v.now.us + 1};
+    decide(); /* an earlier leader's grant may still run */
+    assert_false(out.write);
+    v.floor = (hf_lclk){0};
+    v.leader_since = (hf_lclk){v.now.us - 100000};
+    decide(); /* this leader was away: listen first */
+    assert_false(out.write);
+    v.leader_since = (hf_lclk){v.now.us - 1000000};
+    decide();
+    assert_true(out.write);
+    assert_int_equal(out.state.epoch.v, 2);
+    assert_int_equal(out.plan.step, HF_STEP_PREPARE);
+    assert_string_equal(out.state.primary.s, "eu-1"); /* no choice yet */
+}
+
+static void short_absence_does_nothing(void **state_)
+{
+    (void)state_;
+    healthy();
+    silence(EU, 2900000);
+    v.outstanding.until = (hf_lclk){v.now.us - 1};
+    decide();
+    assert_false(out.write);
+}
+
+static void below_manage_only_says_so(void **state_)
+{
+    (void)state_;
+    healthy();
+    policy.level = HF_LEVEL_ROUTE;
+    eu_lost();
+    decide();
+    assert_false(out.write);
+    assert_int_equal(out.commands, 0);
+    assert_non_null(strstr(out.warning[0], "OBSERVE"));
+}
+
+static void whole_failover(void **state_)
+{
+    (void)state_;
+    healthy();
+    eu_lost();
+    decide();
+    written();
+    decide();
+    assert_non_null(command_to(US, HF_COMMAND_PREPARE));
+    assert_non_null(command_to(AP, HF_COMMAND_PREPARE));
+    prepare_answers(US, 0x6000);
+    decide();
+    assert_false(out.write); /* ap answers heartbeats and may be further */
+    prepare_answers(AP, 0x7000);
+    decide();
+    written();
+    assert_int_equal(plan.step, HF_STEP_FENCE);
+    v.nodes[AP].promise_until = (hf_lclk){v.now.us + 1000};
+    decide();
+    assert_false(out.write); /* a promise keeps the old lease alive */
+    v.nodes[AP].promise_until = v.now;
+    decide();
+    written();
+    assert_int_equal(plan.step, HF_STEP_SELECT);
+    assert_int_equal(state.fenced.v, 1);
+    decide();
+    written();
+    assert_string_equal(plan.to.s, "ap-1"); /* the furthest, not the preferred */
+    assert_string_equal(state.primary.s, "ap-1");
+    assert_int_equal(state.acked.version, 0);
+    decide();
+    written();
+    assert_int_equal(plan.step, HF_STEP_LOSS);
+    policy.failover.max_loss_time = HF_POLICY_NO_TIME_LIMIT;
+    policy.failover.max_loss_wal = HF_POLICY_NO_WAL_LIMIT;
+    decide();
+    written();
+    assert_int_equal(plan.step, HF_STEP_RESERVE);
+    decide();
+    assert_int_equal(out.reserve.v, 2);
+    written();
+    decide();
+    const struct hf_command *lead = command_to(AP, HF_COMMAND_LEAD);
+    assert_non_null(lead);
+    assert_int_equal(lead->timeline.v, 2);
+    assert_int_equal(lead->epoch.v, 2);
+    node(AP, HF_NODE_PRIMARY);
+    v.nodes[AP].beat.lease_epoch = HF_EPOCH(2);
+    v.nodes[AP].beat.lease_remaining = HF_SEC(5);
+    v.nodes[AP].beat.timeline = HF_TLI(2);
+    policy.route.present = true;
+    v.route_done = false;
+    decide();
+    written();
+    assert_int_equal(plan.step, HF_STEP_ROUTE);
+    assert_int_equal(state.timeline.v, 2);
+    assert_int_equal(state.fork.v, 0x7000);
+    decide();
+    assert_true(out.route);
+    assert_string_equal(out.route_address, "127.0.3.1:5432");
+    v.route_done = true;
+    decide();
+    written();
+    decide();
+    assert_non_null(command_to(US, HF_COMMAND_FOLLOW));
+    node(US, HF_NODE_STANDBY);
+    v.nodes[US].beat.streaming = true;
+    decide();
+    written();
+    assert_int_equal(plan.step, HF_STEP_VERIFY);
+    decide();
+    const struct hf_command *probe = command_to(US, HF_COMMAND_PROBE);
+    assert_non_null(probe);
+    (void)snprintf(v.nodes[US].beat.op, sizeof v.nodes[US].beat.op, "%s", probe->id);
+    v.nodes[US].beat.op_status = HF_OP_DONE;
+    decide();
+    written();
+    assert_int_equal(plan.step, HF_STEP_DONE);
+    assert_null(v.plan);
+}
+
+static void surrender_is_proof_at_once(void **state_)
+{
+    (void)state_;
+    healthy();
+    struct hf_heartbeat *b = &v.nodes[EU].beat;
+    b->surrendered = HF_EPOCH(1);
+    b->surrendered_serial = 1;
+    b->want_lease = false;
+    node(EU, HF_NODE_DOWN);
+    decide(); /* its last grant still runs: the surrender is better than waiting */
+    written();
+    prepare_answers(EU, 0x8000);
+    prepare_answers(US, 0x7000);
+    prepare_answers(AP, 0x6000);
+    v.nodes[US].promise_until = (hf_lclk){v.now.us + 3000000};
+    v.nodes[US].beat.promise_epoch = HF_EPOCH(1);
+    v.nodes[US].beat.promise_serial = 1;
+    decide();
+    written();
+    decide();
+    written();
+    assert_int_equal(plan.step, HF_STEP_SELECT);
+    decide();
+    written();
+    assert_string_equal(plan.to.s, "eu-1"); /* restart in place: nothing is lost */
+    assert_true(plan.loss.known && plan.loss.bytes == 0);
+}
+
+static void only_acknowledged_members_are_promotable(void **state_)
+{
+    (void)state_;
+    healthy();
+    state.candidates.version = 3; /* ap-1 was removed, the primary was not heard since */
+    state.candidates.count = 1;
+    eu_lost();
+    decide();
+    written();
+    prepare_answers(US, 0x6000);
+    prepare_answers(AP, 0x9000);
+    decide();
+    written();
+    decide();
+    written();
+    decide();
+    written();
+    assert_string_equal(plan.to.s, "us-1");
+}
+
+static void silent_candidate_does_not_stop_the_rest(void **state_)
+{
+    (void)state_;
+    healthy();
+    eu_lost();
+    silence(AP, 4000000);
+    decide();
+    written();
+    prepare_answers(US, 0x6000);
+    decide();
+    written();
+    decide();
+    written();
+    decide();
+    written();
+    assert_string_equal(plan.to.s, "us-1");
+    bool said = false;
+    for (int i = 0; i < plan.reasons; i++) {
+        said |= strstr(plan.reason[i], "CANDIDATE_UNKNOWN: ap-1") != NULL;
+    }
+    assert_true(said);
+}
+
+static void nobody_prepared_nobody_chosen(void **state_)
+{
+    (void)state_;
+    healthy();
+    eu_lost();
+    silence(US, 9000000);
+    silence(AP, 9000000);
+    decide();
+    written();
+    for (int i = 0; i < 100; i++) {
+        v.now.us += 1000000;
+        decide();
+        assert_false(out.write);
+    }
+    assert_true(out.warnings > 0);
+}
+
+static void excess_loss_waits_for_a_person(void **state_)
+{
+    (void)state_;
+    healthy();
+    plan.step = HF_STEP_LOSS;
+    plan.kind = HF_PLAN_FAILOVER;
+    plan.epoch = state.epoch = HF_EPOCH(2);
+    plan.from = name("eu-1");
+    plan.to = name("us-1");
+    plan.loss = (struct hf_loss){true, 100, HF_SEC(31)};
+    (void)snprintf(state.plan, sizeof state.plan, "f-0001");
+    policy.failover.max_loss_time = HF_SEC(30);
+    policy.failover.max_loss_wal = 64000000;
+    v.plan = &plan;
+    decide();
+    written();
+    assert_int_equal(plan.step, HF_STEP_CONFIRM);
+    decide();
+    assert_false(out.write);
+    struct hf_err err = {0};
+    assert_true(hf_ok(hf_cluster_plan_request(&v, "", &out, &err)));
+    written();
+    decide();
+    written();
+    assert_int_equal(plan.step, HF_STEP_RESERVE);
+    /* Unknown is not within. */
+    plan.step = HF_STEP_LOSS;
+    plan.confirmed = false;
+    plan.loss.known = false;
+    decide();
+    assert_int_equal(out.plan.step, HF_STEP_CONFIRM);
+    policy.failover.on_excess_loss = HF_EXCESS_PROMOTE;
+    decide();
+    assert_int_equal(out.plan.step, HF_STEP_RESERVE);
+}
+
+static void failed_choice_burns_another_epoch(void **state_)
+{
+    (void)state_;
+    healthy();
+    plan.step = HF_STEP_LEAD;
+    plan.kind = HF_PLAN_FAILOVER;
+    plan.epoch = state.epoch = state.primary_epoch = HF_EPOCH(2);
+    plan.from = name("eu-1");
+    plan.from_epoch = HF_EPOCH(1);
+    plan.to = state.primary = name("us-1");
+    (void)snprintf(state.plan, sizeof state.plan, "f-0001");
+    v.plan = &plan;
+    v.nodes[US].beat.surrendered = HF_EPOCH(2);
+    node(US, HF_NODE_DOWN);
+    decide();
+    written();
+    assert_int_equal(plan.step, HF_STEP_FAILED);
+    assert_int_equal(state.epoch.v, 2);
+    decide();
+    assert_true(out.write);
+    assert_int_equal(out.state.epoch.v, 3);
+    assert_string_equal(out.plan.from.s, "us-1");
+}
+
+static void candidates_change_one_version_at_a_time(void **state_)
+{
+    (void)state_;
+    healthy();
+    state.candidates.count = state.acked.count = 1; /* ap-1 is new */
+    decide();
+    written();
+    assert_int_equal(state.candidates.version, 3);
+    assert_int_equal(state.candidates.count, 2);
+    assert_int_equal(state.acked.version, 2);
+    decide();
+    assert_false(out.write); /* until the primary acknowledges */
+    v.nodes[EU].beat.candidates_acked = 3;
+    decide();
+    written();
+    assert_int_equal(state.acked.version, 3);
+    /* A dead one goes early, the last one never. */
+    silence(AP, 2 * L_US + 1);
+    decide();
+    written();
+    assert_int_equal(state.candidates.count, 1);
+    v.nodes[EU].beat.candidates_acked = 4;
+    decide();
+    written();
+    silence(US, 2 * L_US + 1);
+    decide();
+    assert_false(out.write);
+}
+
+/* ap-1 is no candidate: the set does not change when it is attached. */
+static void without_ap(void)
+{
+    state.candidates.count = state.acked.count = 1;
+}
+
+static void nodes_are_attached_by_what_they_hold(void **state_)
+{
+    (void)state_;
+    static const struct {
+        enum hf_node_state state;
+        uint32_t timeline;
+        uint64_t end;
+        enum hf_command_kind command;
+    } table[] = {
+        {HF_NODE_EMPTY, 0, 0, HF_COMMAND_COPY},
+        {HF_NODE_DOWN, 0, 0, HF_COMMAND_PREPARE},
+        {HF_NODE_PREPARED, 2, 0x9000, HF_COMMAND_FOLLOW},
+        {HF_NODE_PREPARED, 1, 0x7000, HF_COMMAND_FOLLOW}, /* up to the fork */
+        {HF_NODE_PREPARED, 1, 0x7001, HF_COMMAND_COPY},   /* beyond it */
+        {HF_NODE_PRIMARY, 1, 0x7000, HF_COMMAND_PREPARE}, /* of an old epoch */
+    };
+    for (size_t i = 0; i < sizeof table / sizeof *table; i++) {
+        healthy();
+        without_ap();
+        state.epoch = state.primary_epoch = HF_EPOCH(2);
+        state.timeline = HF_TLI(2);
+        state.parent = HF_TLI(1);
+        state.fork = HF_LSN(0x7000);
+        v.nodes[EU].beat.lease_epoch = v.nodes[EU].beat.epoch = HF_EPOCH(2);
+        struct hf_heartbeat *b = &v.nodes[AP].beat;
+        b->state = table[i].state;
+        b->streaming = false;
+        b->prepared = HF_EPOCH(2);
+        b->final_known = true;
+        b->final_timeline = HF_TLI(table[i].timeline);
+        b->final = HF_LSN(table[i].end);
+        decide();
+        assert_non_null(command_to(AP, table[i].command));
+        assert_int_equal(out.commands, 1);
+        /* Data of another or an unknown system is never touched. */
+        b->system_id = 43;
+        decide();
+        assert_int_equal(out.commands, 0);
+        if (table[i].state == HF_NODE_DOWN || table[i].state == HF_NODE_PREPARED) {
+            b->system_id = 0;
+            decide();
+            assert_int_equal(out.commands, 0);
+        }
+    }
+}
+
+static void a_second_copy_is_a_new_command(void **state_)
+{
+    (void)state_;
+    healthy();
+    without_ap();
+    node(AP, HF_NODE_EMPTY);
+    decide();
+    assert_string_equal(command_to(AP, HF_COMMAND_COPY)->id, "copy.1.ap-1.1");
+    (void)snprintf(v.nodes[AP].beat.op, HF_LABEL_SIZE, "copy.1.ap-1.1");
+    v.nodes[AP].beat.op_status = HF_OP_RUNNING;
+    decide();
+    assert_string_equal(command_to(AP, HF_COMMAND_COPY)->id, "copy.1.ap-1.1");
+    v.nodes[AP].beat.op_status = HF_OP_FAILED;
+    decide();
+    assert_string_equal(command_to(AP, HF_COMMAND_COPY)->id, "copy.1.ap-1.2");
+}
+
+static void bootstrap_adopts_the_named_node(void **state_)
+{
+    (void)state_;
+    healthy();
+    memset(&state, 0, sizeof state);
+    state.generation = HF_GENERATION(1);
+    for (int i = 0; i < 3; i++) {
+        v.nodes[i].beat.epoch = HF_EPOCH(0);
+        node(i, HF_NODE_UNMANAGED);
+    }
+    v.nodes[AP].connected = false;
+    decide();
+    written();
+    assert_string_equal(state.primary.s, "eu-1");
+    assert_int_equal(state.epoch.v, 1);
+    decide();
+    assert_non_null(command_to(EU, HF_COMMAND_LEAD));
+    assert_int_equal(out.commands, 1);
+}
+
+static void grants_go_to_etcds_node_and_epoch_only(void **state_)
+{
+    (void)state_;
+    healthy();
+    struct hf_grant_wait w = {0};
+    struct hf_outstanding o = {0};
+    struct hf_grant g;
+    hf_name eu = name("eu-1");
+    hf_name us = name("us-1");
+    struct hf_heartbeat b = v.nodes[EU].beat;
+    b.seq = 9;
+    b.life = 7;
+    assert_false(hf_grant_ask(&w, &state, &us, &b, v.now));
+    b.lease_epoch = HF_EPOCH(2);
+    assert_false(hf_grant_ask(&w, &state, &eu, &b, v.now));
+    b.lease_epoch = HF_EPOCH(1);
+    b.surrendered = HF_EPOCH(1);
+    assert_false(hf_grant_ask(&w, &state, &eu, &b, v.now));
+    b.surrendered = HF_EPOCH(0);
+    b.generation = HF_GENERATION(2);
+    assert_false(hf_grant_ask(&w, &state, &eu, &b, v.now));
+    b.generation = HF_GENERATION(1);
+    assert_true(hf_grant_ask(&w, &state, &eu, &b, v.now));
+    hf_lclk before = {v.now.us - 1};
+    assert_false(hf_grant_give(&w, &state, v.ttl, 10000, 5, before, v.now, &o, &g));
+    hf_lclk after = {v.now.us + 1};
+    assert_true(hf_grant_give(&w, &state, v.ttl, 10000, 5, after, v.now, &o, &g));
+    assert_int_equal(g.seq, 9);
+    assert_true(o.until.us > v.now.us + L_US);
+    assert_false(hf_grant_give(&w, &state, v.ttl, 10000, 5, after, v.now, &o, &g)); /* once */
+    /* The choice changed between the heartbeat and the renewal. */
+    assert_true(hf_grant_ask(&w, &state, &eu, &b, v.now));
+    state.epoch = HF_EPOCH(2);
+    assert_false(hf_grant_give(&w, &state, v.ttl, 10000, 5, after, v.now, &o, &g));
+}
+
+static void requests_are_refused_with_a_rule(void **state_)
+{
+    (void)state_;
+    struct hf_err err = {0};
+    struct hf_plan p;
+    healthy();
+    assert_true(hf_ok(hf_cluster_plan_preview(&v, "us", &p, &err)));
+    assert_string_equal(p.to.s, "us-1");
+    assert_int_equal(hf_cluster_plan_preview(&v, "mars", &p, &err).code, HF_E_REFUSED);
+    assert_non_null(strstr(err.text, "NO_CANDIDATE"));
+    state.paused = true;
+    assert_int_equal(hf_cluster_plan_request(&v, "", &out, &err).code, HF_E_REFUSED);
+    assert_non_null(strstr(err.text, "PAUSED"));
+    state.paused = false;
+    policy.level = HF_LEVEL_MEASURE;
+    assert_int_equal(hf_cluster_plan_preview(&v, "", &p, &err).code, HF_E_REFUSED);
+}
+
+static void records_round_trip(void **state_)
+{
+    (void)state_;
+    healthy();
+    eu_lost();
+    decide();
+    struct hf_err err = {0};
+    HF_BUF(a, 65536);
+    HF_BUF(b, 65536);
+    struct hf_plan p;
+    assert_true(hf_ok(hf_plan_encode(&out.plan, &a, &err)));
+    assert_true(hf_ok(hf_plan_decode(a.data, a.len, &p, &err)));
+    assert_true(hf_ok(hf_plan_encode(&p, &b, &err)));
+    assert_string_equal(a.data, b.data);
+    hf_buf_reset(&a);
+    hf_buf_reset(&b);
+    struct hf_cluster_state s;
+    assert_true(hf_ok(hf_cluster_state_encode(&out.state, &a, &err)));
+    assert_true(hf_ok(hf_cluster_state_decode(a.data, a.len, &s, &err)));
+    assert_true(hf_ok(hf_cluster_state_encode(&s, &b, &err)));
+    assert_string_equal(a.data, b.data);
+}
+
+int main(void)
+{
+    const struct CMUnitTest tests[] = {
+        cmocka_unit_test(healthy_cluster_is_left_alone),
+        cmocka_unit_test(silence_alone_is_not_enough),
+        cmocka_unit_test(short_absence_does_nothing),
+        cmocka_unit_test(below_manage_only_says_so),
+        cmocka_unit_test(whole_failover),
+        cmocka_unit_test(surrender_is_proof_at_once),
+        cmocka_unit_test(only_acknowledged_members_are_promotable),
+        cmocka_unit_test(silent_candidate_does_not_stop_the_rest),
+        cmocka_unit_test(nobody_prepared_nobody_chosen),
+        cmocka_unit_test(excess_loss_waits_for_a_person),
+        cmocka_unit_test(failed_choice_burns_another_epoch),
+        cmocka_unit_test(candidates_change_one_version_at_a_time),
+        cmocka_unit_test(nodes_are_attached_by_what_they_hold),
+        cmocka_unit_test(a_second_copy_is_a_new_command),
+        cmocka_unit_test(bootstrap_adopts_the_named_node),
+        cmocka_unit_test(grants_go_to_etcds_node_and_epoch_only),
+        cmocka_unit_test(requests_are_refused_with_a_rule),
+        cmocka_unit_test(records_round_trip),
+    };
+    return cmocka_run_group_tests(tests, NULL, NULL);
+}
