@@ -55,9 +55,13 @@ struct hf_log_field {
 
 /* hf_log(HF_LOG_WARNING, "STORE_UNREACHABLE", "repository cannot be reached", HF_KV("region", r))
  */
+#ifdef __cppcheck__ /* version 2.10 does not parse __VA_OPT__ */
+#define hf_log(level, event, text, ...) hf_log_write((level), (event), (text), NULL)
+#else
 #define hf_log(level, event, text, ...)                                                            \
     hf_log_write((level), (event), (text),                                                         \
                  (const struct hf_log_field[]){__VA_ARGS__ __VA_OPT__(, ){.key = NULL}})
+#endif
 
 /* event: [A-Z][A-Z0-9_]*, constant string; text: constant, without data; fields end with a NULL
  * key, at most 24 are shown. */

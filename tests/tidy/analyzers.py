@@ -44,7 +44,7 @@ def check_cppcheck(context):
     os.makedirs(cache, exist_ok=True)
     done = subprocess.run(
         ["cppcheck", f"--project={context.build}/compile_commands.json", "-q", "-j",
-         str(os.cpu_count() or 1), f"--cppcheck-build-dir={cache}",
+         str(os.cpu_count() or 1), f"--cppcheck-build-dir={cache}", "-D__cppcheck__",
          "--enable=warning,performance,portability", "--inline-suppr", "--std=c11",
          f"--suppressions-list={context.top}/tests/tidy/cppcheck.txt",
          "--template={file}\t{line}\t{id}\t{message}"],
