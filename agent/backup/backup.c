@@ -9,6 +9,7 @@
 #include "agent/backup/publish.h"
 #include "agent/backup/run.h"
 #include "agent/backup/shards.h"
+#include "agent/backup/walcopy.h"
 #include "common/base/hex.h"
 #include "common/base/mem.h"
 #include "common/core/json.h"
@@ -80,11 +81,11 @@ static void tick(void *arg)
 static hf_result prepare_repositories(struct backup *b, struct hf_err *err)
 {
     const struct hf_backup_request *q = b->request;
-    struct hf_identity id = {.system_id = hf_pgsource_system_id(b->source),
-                             .pg_version_num = hf_pgsource_version(b->source),
-                             .segment_size = hf_pgsource_segment_size(b->source),
-                             .block_size = hf_pgsource_block_size(b->source),
-                             .data_checksums = hf_pgsource_checksums(b->source)};
+    struct hf_system_identity id = {.system_id = hf_pgsource_system_id(b->source),
+                                    .pg_version_num = hf_pgsource_version(b->source),
+                                    .segment_size = hf_pgsource_segment_size(b->source),
+                                    .block_size = hf_pgsource_block_size(b->source),
+                                    .data_checksums = hf_pgsource_checksums(b->source)};
     for (size_t i = 0; i < q->repository_count; i++) {
         struct hf_err mine = {0};
         struct hf_repository *r = q->repositories[i];

@@ -42,7 +42,7 @@ static hf_result get_record(struct hf_repository *r, const char *name, hf_json *
 
 static const char IDENTITY_NAME[] = "identity/00000001";
 
-hf_result hf_repository_identity(struct hf_repository *r, struct hf_identity *ret,
+hf_result hf_repository_identity(struct hf_repository *r, struct hf_system_identity *ret,
                                  struct hf_err *err)
 {
     HF_AUTOJSON hf_json *json = NULL;
@@ -64,16 +64,17 @@ hf_result hf_repository_identity(struct hf_repository *r, struct hf_identity *re
                        ", segments of %" PRIu64 ", blocks of %" PRIu64 " bytes do not fit",
                        IDENTITY_NAME, system_id, version, segment, block);
     }
-    *ret = (struct hf_identity){.system_id = system_id,
-                                .pg_version_num = (uint32_t)version,
-                                .segment_size = (uint32_t)segment,
-                                .block_size = (uint32_t)block,
-                                .data_checksums = checksums};
+    *ret = (struct hf_system_identity){.system_id = system_id,
+                                       .pg_version_num = (uint32_t)version,
+                                       .segment_size = (uint32_t)segment,
+                                       .block_size = (uint32_t)block,
+                                       .data_checksums = checksums};
     return hf_done();
 }
 
-hf_result hf_repository_identity_ensure(struct hf_repository *r, const struct hf_identity *id,
-                                        hf_epoch epoch, struct hf_err *err)
+hf_result hf_repository_identity_ensure(struct hf_repository *r,
+                                        const struct hf_system_identity *id, hf_epoch epoch,
+                                        struct hf_err *err)
 {
     HF_AUTOJSON hf_json *json = hf_json_object();
     hf_json_put_u64(json, "system_id", id->system_id);
@@ -85,7 +86,7 @@ hf_result hf_repository_identity_ensure(struct hf_repository *r, const struct hf
     if (put.code != HF_E_EXISTS) {
         return put;
     }
-    struct hf_identity there;
+    struct hf_system_identity there;
     HF_TRY(hf_repository_identity(r, &there, err));
     if (there.segment_size != id->segment_size || there.block_size != id->block_size) {
         return hf_fail(err, HF_E_CONFLICT,

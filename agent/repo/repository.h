@@ -45,7 +45,7 @@ hf_result hf_repository_incarnations(struct hf_store *store, const char *tenant,
                                      struct hf_err *err) HF_MUST_USE;
 
 /* --- identity records: identity/<n>, what the incarnation is ------------------------------- */
-struct hf_identity {
+struct hf_system_identity {
     uint64_t system_id;
     uint32_t pg_version_num; /* 150020 */
     uint32_t segment_size;   /* WAL, bytes */
@@ -54,10 +54,11 @@ struct hf_identity {
 };
 /* Writes identity/00000001 if there is none. HF_E_CONFLICT when one is there that differs in
  * system identifier, segment or block size. */
-hf_result hf_repository_identity_ensure(struct hf_repository *r, const struct hf_identity *id,
-                                        hf_epoch epoch, struct hf_err *err) HF_MUST_USE;
+hf_result hf_repository_identity_ensure(struct hf_repository *r,
+                                        const struct hf_system_identity *id, hf_epoch epoch,
+                                        struct hf_err *err) HF_MUST_USE;
 /* The newest record. HF_E_NOT_FOUND. */
-hf_result hf_repository_identity(struct hf_repository *r, struct hf_identity *ret,
+hf_result hf_repository_identity(struct hf_repository *r, struct hf_system_identity *ret,
                                  struct hf_err *err) HF_MUST_USE;
 
 /* --- epoch records: epoch/<16 hex>, fence what superseded primaries write (W1) -------------- */

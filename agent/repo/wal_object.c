@@ -1,0 +1,98 @@
+/* SPDX-License-Identifier: Apache-2.0 */
+#include "agent/repo/wal_object.h"
+
+#include <string.h>
+
+#include "common/base/mem.h"
+
+hf_result hf_wal_object_seal(const struct hf_keyring *ring, const struct hf_wal_name *name,
+                             uint32_t segment_size, hf_epoch epoch, int zstd_level,
+                             const void *bytes, size_t len, struct hf_buf *out,
+                             hf_hash128 *ret_content, struct hf_err *err)
+{
+    char logical[HF_OBJECT_NAME_SIZE];
+    uint8_t dek[HF_DEK_ID_SIZE];
+    uint8_t secret[HF_SECRET_ID_SIZE];
+    const struct hf_hash_key *hash_key = NULL;
+    HF_TRY(hf_keyring_active(ring, dek, &hash_key, secret, err));
+    struct hf_seal_params params = {.kind = hf_name_of_wal(name, segment_size, logical),
+                                    .name = logical,
+                                    .epoch = epoch,
+                                    .zstd_level = zstd_level,
+                                    .has_content = true,
+                                    .content_hash = hf_hash(hash_key, bytes, len),
+                                    .plain_len = len};
+    HF_TRY(hf_object_seal(ring, &params, bytes, len, out, err));
+    *ret_content = params.content_hash;
+    return hf_done();
+}
+
+/* The name is taken: by the same content? */
+static hf_result compare(struct hf_repository *r, const char *logical, enum hf_object_kind kind,
+                         const void *plain, size_t len, struct hf_err *err)
+{
+    struct hf_object_header h;
+    struct hf_open_params params = {.kind = kind, .name = logical};
+    const struct hf_hash_key *key = NULL;
+    HF_TRY(hf_object_head(hf_repository_ring(r), hf_repository_store(r), &params, &h, err));
+    if ((h.flags & HF_OBJECT_HAS_CONTENT) == 0) {
+        return hf_fail(err, HF_E_CORRUPT, "%s: carries no hash of its content", logical);
+    }
+    HF_TRY(hf_keyring_hash_key(hf_repository_ring(r), h.secret_id, &key, err));
+    hf_hash128 mine = hf_hash(key, plain, len);
+    if (h.plain_len != len || memcmp(h.content_hash, mine.b, sizeof(mine.b)) != 0) {
+        return hf_fail(err, HF_E_CONFLICT,
+                       "%s: repository %s has other content under this name, written by %s in "
+                       "epoch %llu (rule W2); nothing is overwritten",
+                       logical, hf_repository_name(r), h.writer, (unsigned long long)h.epoch.v);
+    }
+    return hf_done();
+}
+
+hf_result hf_wal_object_put(struct hf_repository *r, const struct hf_wal_name *name,
+                            uint32_t segment_size, const struct hf_buf *sealed, const void *plain,
+                            size_t plain_len, struct hf_err *err)
+{
+    char logical[HF_OBJECT_NAME_SIZE];
+    char key[HF_STORE_KEY_SIZE];
+    enum hf_object_kind kind = hf_name_of_wal(name, segment_size, logical);
+    HF_TRY(hf_object_key(hf_keyring_cluster(hf_repository_ring(r)), logical, key, err));
+    struct hf_store_put_options options = {.create_once = true};
+    bool conditional = false;
+    HF_TRY(hf_store_conditional(hf_repository_store(r), &conditional, err));
+    if (!conditional) {
+        /* One writer holds the lease; it looks before it writes (rule W2). */
+        struct hf_store_meta meta;
+        hf_result head = hf_store_head(hf_repository_store(r), key, &meta, err);
+        if (hf_ok(head)) {
+            return compare(r, logical, kind, plain, plain_len, err);
+        }
+        if (head.code != HF_E_NOT_FOUND) {
+            return head;
+        }
+        options.create_once = false;
+    }
+    hf_result put =
+        hf_store_put(hf_repository_store(r), key, sealed->data, sealed->len, options, err);
+    return put.code == HF_E_EXISTS ? compare(r, logical, kind, plain, plain_len, err) : put;
+}
+
+hf_result hf_wal_object_get(struct hf_repository *r, const struct hf_wal_name *name,
+                            uint32_t segment_size, struct hf_buf *out, struct hf_object_header *ret,
+                            struct hf_err *err)
+{
+    char logical[HF_OBJECT_NAME_SIZE];
+    enum hf_object_kind kind = hf_name_of_wal(name, segment_size, logical);
+    struct hf_open_params params = {.kind = kind, .name = logical};
+    const struct hf_keyring *ring = hf_repository_ring(r);
+    size_t before = out->len;
+    HF_TRY(hf_object_get(ring, hf_repository_store(r), &params, out, NULL, err));
+    if (kind == HF_OBJECT_WAL && out->len - before != segment_size) {
+        return hf_fail(err, HF_E_CORRUPT, "%s: %zu bytes instead of a segment of %u", logical,
+                       out->len - before, segment_size);
+    }
+    if (ret != NULL) {
+        HF_TRY(hf_object_head(ring, hf_repository_store(r), &params, ret, err));
+    }
+    return hf_done();
+}
