@@ -28,6 +28,7 @@ struct transfer {
     struct hf_err *err;
     hf_result failed; /* of our own callbacks */
     bool stalled;
+    int times_sent;
     curl_off_t moved;
     int64_t moved_at_us;
 };
@@ -176,6 +177,19 @@ static int on_progress(void *arg, curl_off_t total_down, curl_off_t down, curl_o
     return 0;
 }
 
+/* Called before each sending. curl itself repeats a request when a connection that it kept breaks
+ * before an answer; the caller of a write has to know. */
+static int on_send(void *arg, char *peer, char *own, int peer_port, int own_port)
+{
+    (void)peer;
+    (void)own;
+    (void)peer_port;
+    (void)own_port;
+    struct transfer *t = arg;
+    t->times_sent++;
+    return CURL_PREREQFUNC_OK;
+}
+
 static struct curl_slist *header_list(const char *const *headers)
 {
     /* no "Expect: 100-continue" round trip; what a store refuses it refuses without */
@@ -232,6 +246,8 @@ static void set_options(struct hf_http_sync *pool, struct transfer *t, struct cu
     (void)curl_easy_setopt(easy, CURLOPT_HEADERDATA, t);
     (void)curl_easy_setopt(easy, CURLOPT_WRITEFUNCTION, on_body);
     (void)curl_easy_setopt(easy, CURLOPT_WRITEDATA, t);
+    (void)curl_easy_setopt(easy, CURLOPT_PREREQFUNCTION, on_send);
+    (void)curl_easy_setopt(easy, CURLOPT_PREREQDATA, t);
     (void)curl_easy_setopt(easy, CURLOPT_NOPROGRESS, 0L);
     (void)curl_easy_setopt(easy, CURLOPT_XFERINFOFUNCTION, on_progress);
     (void)curl_easy_setopt(easy, CURLOPT_XFERINFODATA, t);
@@ -290,6 +306,7 @@ hf_result hf_http_sync_perform(struct hf_http_sync *pool,
     hf_buf_reset(&reply->headers);
     hf_buf_reset(&reply->body);
     reply->status = 0;
+    reply->resent = false;
     struct hf_err own = {0};
     struct transfer t = {
         .easy = take_handle(pool),
@@ -305,6 +322,7 @@ hf_result hf_http_sync_perform(struct hf_http_sync *pool,
     long status = 0;
     (void)curl_easy_getinfo(t.easy, CURLINFO_RESPONSE_CODE, &status);
     reply->status = (int)status;
+    reply->resent = t.times_sent > 1;
     hf_result r = judge(&t, code, err);
     curl_slist_free_all(headers);
     give_handle(pool, t.easy);

@@ -28,7 +28,9 @@ enum { HF_HTTP_SYNC_HEADERS_MAX = 32768 };
 
 /* What came back. Reset at the start of each call; owned by the caller. */
 struct hf_http_sync_reply {
-    int status;            /* 0: no response */
+    int status;  /* 0: no response */
+    bool resent; /* a kept connection broke and the request was sent again on a new one: it
+                    may have been carried out twice */
     struct hf_buf headers; /* "name: value" lines, each ended by a NUL */
     struct hf_buf body;    /* what did not go to the sink; its max is the bound */
 };

@@ -168,7 +168,9 @@ static hf_result batch_fill(struct batch *b, int dir, const char *filter, const 
     if (failed != 0) {
         return hf_fail_errno(err, failed, "read directory");
     }
-    qsort(b->names, b->count, sizeof *b->names, compare_names);
+    if (b->count > 1) {
+        qsort(b->names, b->count, sizeof *b->names, compare_names);
+    }
     return hf_done();
 }
 

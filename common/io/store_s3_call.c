@@ -345,6 +345,7 @@ enum hf_s3_verdict hf_s3_attempt(struct hf_s3_store *s, struct hf_s3_call *call,
     struct hf_err own = {0};
     struct hf_err *e = err == NULL ? &own : err;
     hf_result r = send_request(s, call, e);
+    call->unknown = call->unknown || call->reply.resent;
     if (!hf_ok(r)) {
         if (call->sink_failed) {
             return HF_S3_FAILED;

@@ -166,11 +166,11 @@ static hf_result read_all(struct hf_s3_store *s, struct reading *g, struct hf_er
         if (v == HF_S3_RETRY_NOW) {
             continue;
         }
-        without_progress = g->done > before ? 1 : without_progress + 1;
+        without_progress = g->done > before ? 0 : without_progress + 1;
         if (without_progress >= s->attempts) {
             break;
         }
-        hf_s3_pause(g->call, without_progress);
+        hf_s3_pause(g->call, without_progress > 0 ? without_progress : 1);
     }
     return hf_fail_context(err, "given up after %d attempts without progress", without_progress);
 }
