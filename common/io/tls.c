@@ -52,6 +52,12 @@ hf_result hf_tls_files_check(const struct hf_tls_files *files, struct hf_err *er
     return hf_done();
 }
 
+long hf_tls_options(void)
+{
+    return (long)(SSL_OP_NO_SSLv3 | SSL_OP_NO_TLSv1 | SSL_OP_NO_TLSv1_1 | SSL_OP_NO_COMPRESSION |
+                  SSL_OP_NO_RENEGOTIATION);
+}
+
 static void names_free(GENERAL_NAMES **names)
 {
     GENERAL_NAMES_free(*names);

@@ -26,6 +26,9 @@ struct hf_tls_files {
  * start with the path, rather than a handshake that fails for ever. HF_E_INVALID, HF_E_IO. */
 hf_result hf_tls_files_check(const struct hf_tls_files *files, struct hf_err *err) HF_MUST_USE;
 
+/* OpenSSL's option bits of our servers: TLS 1.2 and newer, no renegotiation, no compression. */
+long hf_tls_options(void);
+
 /* The URI name of the verified peer of an OpenSSL connection (an SSL pointer). HF_E_DENIED when
  * there is no certificate, it is not verified, or it has not exactly one URI. */
 hf_result hf_tls_peer_uri(void *ssl, char *ret, size_t size, struct hf_err *err) HF_MUST_USE;

@@ -52,7 +52,7 @@ int hf_http_server_port(const struct hf_http_server *server);
 const char *
 hf_http_method(const struct hf_http_request *r); /* GET POST PUT PATCH DELETE HEAD OPTIONS */
 const char *hf_http_path(const struct hf_http_request *r);  /* percent-decoded, begins with '/' */
-const char *hf_http_query(const struct hf_http_request *r); /* as received, without '?'; "" */
+const char *hf_http_query(const struct hf_http_request *r); /* without '?', encoded anew; "" */
 /* One decoded argument of the query. HF_E_NOT_FOUND, HF_E_LIMIT (longer than size), HF_E_INVALID.
  */
 hf_result hf_http_query_get(const struct hf_http_request *r, const char *name, char *ret,
