@@ -146,7 +146,7 @@ void hf_hkdf_sha256(const void *key, size_t key_len, const void *salt, size_t sa
     uint8_t prk[HF_SHA256_SIZE];
     hf_hmac_sha256(salt_len > 0 ? salt : zero, salt_len > 0 ? salt_len : sizeof zero, key, key_len,
                    prk);
-    uint8_t t[HF_SHA256_SIZE];
+    uint8_t t[HF_SHA256_SIZE] = {0};
     size_t t_len = 0;
     uint8_t block[HF_SHA256_SIZE + 4096 + 1];
     size_t done = 0;

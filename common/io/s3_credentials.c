@@ -64,7 +64,7 @@ static hf_result parse_line(const char *path, int number, const char *line, size
         name_len--;
     }
     struct hf_secret *s = member(c, line, name_len);
-    if (s == NULL) {
+    if (s == NULL || equals == NULL) {
         return hf_fail(
             err, HF_E_INVALID,
             "%s:%d: allowed are access_key_id, secret_access_key and session_token, each "
