@@ -15,6 +15,8 @@ enum { IDLE_HANDLES = 16, IDLE_CONNECTIONS = 2, TRANSFER_BUFFER = 256 * 1024 };
 
 struct hf_http_sync {
     char *ca;
+    char *certificate; /* of the client, NULL = none */
+    char *key;
     pthread_mutex_t lock;
     CURL *idle[IDLE_HANDLES]; /* under lock */
     size_t idle_count;        /* under lock */
@@ -52,6 +54,14 @@ hf_result hf_http_sync_new(const char *ca, struct hf_http_sync **ret, struct hf_
     return hf_done();
 }
 
+void hf_http_sync_set_client(struct hf_http_sync *pool, const char *certificate, const char *key)
+{
+    hf_free(pool->certificate);
+    hf_free(pool->key);
+    pool->certificate = hf_strdup(certificate);
+    pool->key = hf_strdup(key);
+}
+
 void hf_http_sync_free(struct hf_http_sync *pool)
 {
     if (pool == NULL) {
@@ -62,6 +72,8 @@ void hf_http_sync_free(struct hf_http_sync *pool)
     }
     (void)pthread_mutex_destroy(&pool->lock);
     hf_free(pool->ca);
+    hf_free(pool->certificate);
+    hf_free(pool->key);
     hf_free(pool);
 }
 
@@ -238,6 +250,10 @@ static void set_options(struct hf_http_sync *pool, struct transfer *t, struct cu
         (void)curl_easy_setopt(easy, CURLOPT_CAINFO, pool->ca);
         (void)curl_easy_setopt(easy, CURLOPT_CAPATH, NULL);
     }
+    if (pool->certificate != NULL) {
+        (void)curl_easy_setopt(easy, CURLOPT_SSLCERT, pool->certificate);
+        (void)curl_easy_setopt(easy, CURLOPT_SSLKEY, pool->key);
+    }
     (void)curl_easy_setopt(easy, CURLOPT_CONNECTTIMEOUT_MS,
                            (long)((r->connect_timeout.us + 999) / 1000));
     (void)curl_easy_setopt(easy, CURLOPT_TIMEOUT_MS, (long)((r->total_timeout.us + 999) / 1000));
@@ -289,6 +305,9 @@ static hf_result judge(const struct transfer *t, CURLcode code, struct hf_err *e
     }
     if (code == CURLE_PEER_FAILED_VERIFICATION) {
         return hf_fail(err, HF_E_DENIED, "TLS: the server's certificate is not trusted");
+    }
+    if (code == CURLE_SSL_CERTPROBLEM) {
+        return hf_fail(err, HF_E_DENIED, "TLS: the client certificate or its key cannot be used");
     }
     if (code == CURLE_SSL_CACERT_BADFILE) {
         return hf_fail(err, HF_E_INVALID, "TLS: the ca file cannot be read");

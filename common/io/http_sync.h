@@ -22,6 +22,8 @@ struct hf_http_sync; /* a pool of connections */
 /* ca: PEM file of trust anchors, NULL = the system's; copied. HF_E_INVALID. */
 hf_result hf_http_sync_new(const char *ca, struct hf_http_sync **ret,
                            struct hf_err *err) HF_MUST_USE;
+/* Before the first call: PEM files of a client certificate and its key; copied. */
+void hf_http_sync_set_client(struct hf_http_sync *pool, const char *certificate, const char *key);
 void hf_http_sync_free(struct hf_http_sync *pool); /* NULL allowed; no call may be under way */
 
 enum { HF_HTTP_SYNC_HEADERS_MAX = 32768 };
@@ -62,7 +64,8 @@ struct hf_http_sync_request {
 
 /* HF_OK: a whole response came, whatever its status. Otherwise:
  *   HF_E_UNREACHABLE  no connection or no TLS session: nothing was sent
- *   HF_E_DENIED       TLS: the peer's certificate was refused: nothing was sent
+ *   HF_E_DENIED       TLS: the peer's certificate was refused, or the own one cannot be used:
+ *                     nothing was sent
  *   HF_E_TIMEOUT      sent, but no whole answer: a timeout, or the connection broke; the outcome of
  *                     a write is unknown
  *   HF_E_LIMIT        headers or body longer than allowed
