@@ -8,8 +8,9 @@
  * hf_store_put or hf_store_writer_commit reported as done survives a crash of this host (posix:
  * rules B13; S3: the store's word). Keys are relative, made of [A-Za-z0-9._/-], at most
  * HF_STORE_KEY_SIZE with the NUL, in at most 32 parts of at most 255, none empty, "." or ".."; the
- * store's prefix is put before them by the driver. Every S3 call ends within its attempts' timeouts;
- * a directory on a network file system that hangs blocks the calling thread in the kernel.
+ * store's prefix is put before them by the driver. Every S3 call ends within its attempts'
+ * timeouts; a directory on a network file system that hangs blocks the calling thread in the
+ * kernel.
  */
 #ifndef HF_IO_STORE_H
 #define HF_IO_STORE_H
@@ -94,9 +95,9 @@ hf_result hf_store_head(struct hf_store *store, const char *key, struct hf_store
 
 /* Every key that begins with prefix, in byte order, read page by page; after != NULL: only keys
  * greater than it. With delimiter true, keys with a '/' beyond the prefix are folded into one call
- * with is_prefix (key ends in '/'; `after` is compared with the folded key). Objects whose names are
- * no keys are somebody else's and skipped. S3 only: the object ".create-once-probe" may be there. The callback may return HF_E_CANCELED to stop early (then the
- * call returns that). */
+ * with is_prefix (key ends in '/'; `after` is compared with the folded key). Objects whose names
+ * are no keys are somebody else's and skipped. S3 only: the object ".create-once-probe" may be
+ * there. The callback may return HF_E_CANCELED to stop early (then the call returns that). */
 struct hf_store_entry {
     const char *key;
     uint64_t size;
