@@ -7,7 +7,7 @@ import time
 
 import psycopg2
 import pytest
-from holdfast_lab import dns, etcd
+from holdfast_lab import config, dns, etcd, ledger
 from holdfast_lab.process import LabError, is_alive, processes_below, wait_until
 
 
@@ -70,6 +70,34 @@ def test_the_users_database_is_ready_to_adopt(servers):
     with pytest.raises(psycopg2.OperationalError):
         psycopg2.connect(host=server.address, port=server.port, user="holdfast",
                          dbname="postgres", password="wrong")
+
+
+def publish(lab, address):
+    lab.dns.api("PATCH", "/zones/hf.test.", {"rrsets": [
+        {"name": config.NAME, "type": "A", "ttl": 2, "changetype": "REPLACE",
+         "records": [{"content": address, "disabled": False}]}]})
+
+
+def test_the_writer_notes_what_it_was_promised_and_the_ledger_finds_what_is_missing(servers):
+    publish(servers, servers.address("eu"))
+    writer = servers.start_writer("probe")
+    wait_until("200 acknowledged rows", 20,
+               lambda: len(ledger.Log(writer.ledger).acked) >= 200)
+    servers.database.query("SELECT pg_terminate_backend(pid) FROM pg_stat_activity "
+                           "WHERE application_name = 'writer-probe'")
+    seen = len(ledger.Log(writer.ledger).acked)
+    wait_until("100 more after a lost connection", 20,
+               lambda: len(ledger.Log(writer.ledger).acked) >= seen + 100)
+    assert writer.stop() == 0
+    log = ledger.Log(writer.ledger)
+    assert [kind for _at, kind, _n, _text in log.events].count("connect") >= 2
+    found = ledger.Comparison(log, ledger.rows(servers.database, "probe"))
+    assert (found.lost, found.invented) == ([], []) and found.acked >= 300
+    servers.database.query("DELETE FROM ledger WHERE n = 77", database="app")
+    servers.database.query("INSERT INTO ledger (client, n) VALUES ('probe', 1000000)",
+                           database="app")
+    found = ledger.Comparison(log, ledger.rows(servers.database, "probe"))
+    assert (found.lost, found.invented) == ([77], [1000000])
 
 
 def test_killing_a_region_ends_every_process_of_it_and_no_other(servers):
