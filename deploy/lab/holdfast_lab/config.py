@@ -84,6 +84,11 @@ def coordinator(lab, region, directory, tls, etcd_tls):
     }
 
 
+def client(lab, tls):
+    return {"api": [f"https://{lab.address(r)}:{lab.port['users']}" for r in lab.regions],
+            **tls, "cluster": f"{lab.tenant}/{lab.cluster}"}
+
+
 def cluster(lab):
     return {
         "version": 1, "tenant": lab.tenant, "name": lab.cluster,

@@ -322,7 +322,7 @@ def main():
 
 
 def stay_up(lab, story):
-    story.line(f"it stays up until Ctrl-C. Ask it: {' '.join(lab.operator_command())} status")
+    story.line(f"it stays up until Ctrl-C. Ask it: {' '.join(lab.operator.command())} status")
     while True:
         time.sleep(3600)
 

@@ -215,9 +215,6 @@ class Laboratory:
                    user=self.user, mark=self.region_dir(region), timeout=timeout, check=check,
                    env=env)
 
-    def operator_command(self):
-        return [self.program("holdfast"), *self.operator.arguments()]
-
     def etcd_client(self):
         if self._etcd_client is None:
             self._etcd_client = etcd.Client(self)

@@ -98,16 +98,17 @@ class Operator:
         self.directory = lab.make_dir("operator", owner=None, mode=0o700)
         self.tls = lab.certificate("user-ops", "user", "--name", "ops", "--role", "admin",
                                    directory=self.directory)
+        self.config = os.path.join(self.directory, "client.yaml")
+        with open(self.config, "w", encoding="utf-8") as f:
+            f.write(config.dump(config.client(lab, self.tls)))
+        os.chown(self.tls["key"], os.getuid(), os.getgid())  # the operator is who runs this
 
-    def arguments(self):
-        urls = ",".join(f"https://{self.lab.address(r)}:{self.lab.port['users']}"
-                        for r in self.lab.regions)
-        return ["--coordinators", urls, "--ca", self.tls["ca"], "--certificate",
-                self.tls["certificate"], "--key", self.tls["key"]]
+    def command(self):
+        return [self.lab.program("holdfast"), "--config", self.config]
 
     def run(self, *words, timeout=60, check=True):
-        return run([self.lab.program("holdfast"), *words, *self.arguments()],
-                   mark=self.lab.directory, timeout=timeout, check=check)
+        return run([*self.command(), *words], mark=self.lab.directory, timeout=timeout,
+                   check=check)
 
     def json(self, *words, timeout=60):
         text = self.run(*words, "-o", "json", timeout=timeout).stdout
