@@ -65,12 +65,11 @@ static bool scale(int64_t whole, int64_t millionths, int64_t factor, int64_t *re
     if (__builtin_mul_overflow(whole, factor, &high)) {
         return false;
     }
-    __extension__ typedef __int128 wide;
-    wide low = (wide)millionths * factor;
+    int64_t low = millionths * factor; /* below 10^6 * 2^40: no overflow */
     if (low % 1000000 != 0) {
         return false;
     }
-    return !__builtin_add_overflow(high, (int64_t)(low / 1000000), ret);
+    return !__builtin_add_overflow(high, low / 1000000, ret);
 }
 
 static bool parse_units(const char *text, const struct unit *units, size_t count, int64_t *ret)
@@ -126,8 +125,7 @@ hf_result hf_units_parse_percent(const char *text, int32_t *ret_ppm, struct hf_e
     const char *rest = scan_number(text, &whole, &millionths);
     if (rest == NULL || strcmp(rest, "%") != 0 || !scale(whole, millionths, 10000, &ppm) ||
         ppm > INT32_MAX) {
-        return hf_fail(err, HF_E_INVALID,
-                       "\"%.64s\" is not a percentage; allowed: %s", text,
+        return hf_fail(err, HF_E_INVALID, "\"%.64s\" is not a percentage; allowed: %s", text,
                        HF_UNITS_PERCENT_ALLOWED);
     }
     *ret_ppm = (int32_t)ppm;

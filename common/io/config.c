@@ -329,6 +329,7 @@ hf_result hf_config_fail(const struct hf_config *config, const char *path, struc
     char message[400];
     va_list args;
     va_start(args, format);
+    /* NOLINTNEXTLINE(clang-analyzer-valist.Uninitialized): va_start is just above */
     (void)vsnprintf(message, sizeof message, format, args);
     va_end(args);
     struct loader l = {.file = hf_yaml_name(config->doc), .err = err};

@@ -5,13 +5,14 @@
 #ifndef HF_IO_X509_INTERNAL_H
 #define HF_IO_X509_INTERNAL_H
 
-#include <openssl/evp.h>
-#include <openssl/x509.h>
-
 #include "common/base/err.h"
 
-void hf_x509_free_certificate(X509 **cert);
-void hf_x509_free_key(EVP_PKEY **key);
+/* OpenSSL's X509 and EVP_PKEY */
+struct x509_st;
+struct evp_pkey_st;
+
+void hf_x509_free_certificate(struct x509_st **cert);
+void hf_x509_free_key(struct evp_pkey_st **key);
 #define HF_AUTO_X509 __attribute__((cleanup(hf_x509_free_certificate)))
 #define HF_AUTO_KEY  __attribute__((cleanup(hf_x509_free_key)))
 
@@ -19,7 +20,9 @@ void hf_x509_free_key(EVP_PKEY **key);
 hf_result hf_x509_openssl_error(struct hf_err *err, const char *what);
 
 /* First certificate, or private key, of a PEM file. HF_E_NOT_FOUND, HF_E_INVALID, HF_E_DENIED. */
-hf_result hf_x509_load_certificate(const char *path, X509 **ret, struct hf_err *err) HF_MUST_USE;
-hf_result hf_x509_load_key(const char *path, EVP_PKEY **ret, struct hf_err *err) HF_MUST_USE;
+hf_result hf_x509_load_certificate(const char *path, struct x509_st **ret,
+                                   struct hf_err *err) HF_MUST_USE;
+hf_result hf_x509_load_key(const char *path, struct evp_pkey_st **ret,
+                           struct hf_err *err) HF_MUST_USE;
 
 #endif

@@ -72,6 +72,7 @@ static void put(FILE *out, const char *format, ...)
     char text[1024];
     va_list args;
     va_start(args, format);
+    /* NOLINTNEXTLINE(clang-analyzer-valist.Uninitialized): va_start is just above */
     (void)vsnprintf(text, sizeof text, format, args);
     va_end(args);
     hf_ctl_print_text(out, text);

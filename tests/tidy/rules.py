@@ -78,7 +78,7 @@ PURE_SYMBOLS = re.compile(r"""^(
     |isalnum|isdigit|tolower|toupper
     |(is(nan|inf)|floor|ceil|pow|log|log2|exp|sqrt|l?l?rint|(l?l)?round|fm(in|ax)|trunc)f?
     |htobe\d+|be\d+toh|explicit_bzero|__explicit_bzero_chk|strnlen
-    |hf_\w+
+    |(hf|HF)_\w+
 )$""", re.X)
 # Only the one JSON module reaches cJSON and the heap behind it.
 JSON_SYMBOLS = re.compile(r"^(cJSON_\w+|free|malloc)$")

@@ -40,7 +40,7 @@ static void to_text(const struct hf_policy *p, struct hf_buf *out)
 static void round_trip(void **state)
 {
     (void)state;
-    struct hf_policy p;
+    struct hf_policy p = {0};
     struct hf_err err = {0};
     if (!hf_ok(from_text(SAMPLE, &p, &err))) {
         fail_msg("%s", err.text);
@@ -138,7 +138,7 @@ static void what_is_refused(void **state)
 static void preferences(void **state)
 {
     (void)state;
-    struct hf_policy p;
+    struct hf_policy p = {0};
     assert_true(hf_ok(from_text(SAMPLE, &p, NULL)));
     assert_int_equal(hf_policy_preference(&p, &(hf_name){"us"}), 0);
     assert_int_equal(hf_policy_preference(&p, &(hf_name){"ap"}), 1);
