@@ -8,7 +8,7 @@ import time
 import pytest
 from conftest import build_dir
 from holdfast_lab.process import wait_until
-from watch import Client, assert_loss_as_predicted, finished, healthy
+from watch import Client, assert_loss_as_predicted, epoch, finished, healthy
 
 
 def steps():
@@ -39,24 +39,78 @@ def lead_with_fault(lab, region, fault):
                                      region)["nodes"]))
 
 
+def died_at(lab, leader, step):
+    wait_until(f"the coordinator to die at step {step}", 60,
+               lambda: not lab.coordinators[leader].running())
+    assert lab.coordinators[leader].child.returncode == -9
+
+
+def ask(lab, what, body):
+    """POSTs to whichever coordinator leads by now."""
+    def answered():
+        status, answer = lab.api.ask(lab.api.leader(), "POST",
+                                     f"/v1/clusters/{lab.tenant}/{lab.cluster}{what}", body)
+        return (status == 202 and answer) or None
+    return wait_until(f"POST {what} to be accepted", 30, answered, 0.3)
+
+
+def crash(lab, victim, leader, step):
+    """Most steps: the primary's postmaster is gone."""
+    known = len(lab.api.operations("failover"))
+    lab.kill_postmaster(victim)
+    died_at(lab, leader, step)
+    return finished(lab, after=known, seconds=90)
+
+
+def confirmed(lab, victim, leader, step):
+    """The policy asks: the plan waits for a person, also under the next leader."""
+    lab.apply_policy(mode="ask")
+    try:
+        known = len(lab.api.operations("failover"))
+        lab.kill_postmaster(victim)
+        died_at(lab, leader, step)
+        time.sleep(2 * 3.0)
+        waiting = lab.api.operations("failover")[0]
+        assert waiting["state"] == "running"
+        ask(lab, "/failover/run", {"epoch": waiting["epoch"]})
+        return finished(lab, after=known, seconds=90)
+    finally:
+        lab.apply_policy()
+
+
+def failed(lab, victim, leader, step):
+    """A person's choice dies before it can be chosen: that plan fails, the next one takes whoever
+    is there."""
+    wish = next(r for r in lab.regions if r not in (victim, leader))
+    known = len(lab.api.operations("failover"))
+    ask(lab, "/failover/run", {"to": lab.node(wish), "epoch": str(epoch(lab))})
+    lab.agents[wish].freeze()
+    try:
+        died_at(lab, leader, step)
+        first = finished(lab, after=known, seconds=60)
+        operation = finished(lab, after=known + 1, seconds=90)
+        assert {first["result"], operation["result"]} == {"failed", "done"} or \
+            operation["result"] == "done"
+        return operation
+    finally:
+        lab.agents[wish].thaw()
+
+
+PROVOKE = {"confirm": confirmed, "failed": failed}
+
+
 @pytest.mark.parametrize("step", STEPS)
 def test_failover_survives_its_coordinator(cluster, step):
     TRIED.add(step)
     victim = healthy(cluster)
     leader = next(r for r in cluster.regions if r != victim)
     lead_with_fault(cluster, leader, f"plan.step.{step}=kill")
-    known = len(cluster.api.operations("failover"))
     with Client(cluster, f"step-{step}") as client:
-        cluster.kill_postmaster(victim)
-        wait_until(f"the coordinator to die at step {step}", 60,
-                   lambda: not cluster.coordinators[leader].running())
-        assert cluster.coordinators[leader].child.returncode == -9
-        operation = finished(cluster, after=known, seconds=90)
+        operation = PROVOKE.get(step, crash)(cluster, victim, leader, step)
         assert operation["result"] == "done", operation
         client.more(30)
         assert_loss_as_predicted(client, operation, healthy(cluster))
     cluster.coordinators[leader].start()
-    time.sleep(0.5)
 
 
 def test_every_step_was_tried(request):

@@ -89,14 +89,14 @@ def client(lab, tls):
             **tls, "cluster": f"{lab.tenant}/{lab.cluster}"}
 
 
-def cluster(lab):
+def cluster(lab, mode="automatic"):
     return {
         "version": 1, "tenant": lab.tenant, "name": lab.cluster,
         "nodes": {lab.node(r): {"region": r} for r in lab.regions},
         "level": "manage", "bootstrap": f"adopt:{lab.node(lab.regions[0])}",
         "rpo": {"target": "5s", "enforcement": "alert", "unknown": "alert"},
         "rto": {"target": "60s"},
-        "failover": {"mode": "automatic", "prefer": list(lab.regions[1:]),
+        "failover": {"mode": mode, "prefer": list(lab.regions[1:]),
                      "max_loss": {"time": "30s", "wal": "64MB"}, "on_excess_loss": "wait"},
         "wal": {"acknowledge": "own"},
         "route": {"provider": "pdns", "name": NAME, "type": "A", "ttl": "2s"},

@@ -220,10 +220,10 @@ class Laboratory:
             self._etcd_client = etcd.Client(self)
         return self._etcd_client
 
-    def apply_policy(self, seconds=30):
+    def apply_policy(self, seconds=30, mode="automatic"):
         """`holdfast cluster apply` with the laboratory's policy, once a coordinator leads."""
         path = self.write(os.path.join(self.directory, "cluster.yaml"),
-                          config.dump(config.cluster(self)))
+                          config.dump(config.cluster(self, mode)))
 
         def applied():
             self.operator.run("cluster", "apply", "-f", path)
