@@ -96,7 +96,8 @@ def make_user_database(lab, region):
         "unix_socket_directories": lab.run_dir(region), "max_connections": 60,
         "shared_buffers": "32MB", "wal_level": "replica", "max_wal_senders": 12,
         "max_replication_slots": 12, "hot_standby": "on", "wal_log_hints": "on",
-        "archive_mode": "on", "track_commit_timestamp": "on", "min_wal_size": "80MB", "max_wal_size": "512MB",
+        "archive_mode": "on", "track_commit_timestamp": "on", "min_wal_size": "80MB",
+        "max_wal_size": "512MB",
         "log_line_prefix": "%m [%p] %q%u@%d ", "log_checkpoints": "off", "timezone": "UTC",
     }
     with open(os.path.join(directory, "postgresql.conf"), "a", encoding="utf-8") as f:
