@@ -1,0 +1,55 @@
+/* SPDX-License-Identifier: Apache-2.0 */
+#include "agent/node/op.h"
+
+#include "common/base/mem.h"
+
+static void close_sync(struct hf_pg_sync **c)
+{
+    hf_pg_sync_close(*c);
+}
+
+/* A commit at another node's server, from outside its host: what clients want to be able to do. */
+hf_result hf_op_probe(struct hf_op *op, struct hf_err *err)
+{
+    const struct hf_config_postgresql *pg = &op->env->config->postgresql;
+    __attribute__((cleanup(close_sync))) struct hf_pg_sync *c = NULL;
+    char host[HF_ADDRESS_SIZE];
+    char port[8];
+    HF_TRY(hf_op_split(op->address, host, port, err));
+    const struct hf_pg_config config = {
+        .host = host,
+        .port = port,
+        .dbname = pg->database,
+        .user = pg->user,
+        .passfile = pg->passfile[0] != '\0' ? pg->passfile : NULL,
+        .application_name = "holdfast-agent",
+        .connect_timeout = HF_SEC(3),
+    };
+    HF_TRY(hf_pg_sync_connect(&config, &c, err));
+    /* It writes a WAL record in a transaction that gets a number: a read-only server refuses. */
+    return hf_pg_sync_query(c, "SELECT pg_logical_emit_message(true, 'holdfast', 'probe')", 0, NULL,
+                            HF_SEC(5), NULL, err);
+}
+
+hf_result hf_op_kill(struct hf_op *op, struct hf_err *err)
+{
+    return hf_op_server_end(op, err);
+}
+
+void hf_op_run(struct hf_op *op)
+{
+    typedef hf_result (*op_fn)(struct hf_op *, struct hf_err *);
+    static const op_fn functions[HF_EFFECT_KINDS] = {
+        [HF_EFFECT_PG_STOP_RECEIVING] = hf_op_stop_receiving,
+        [HF_EFFECT_PG_FIND_END] = hf_op_find_end,
+        [HF_EFFECT_PG_PROMOTE] = hf_op_promote,
+        [HF_EFFECT_PG_START_PRIMARY] = hf_op_start_primary,
+        [HF_EFFECT_PG_ADOPT] = hf_op_adopt,
+        [HF_EFFECT_PG_FOLLOW] = hf_op_follow,
+        [HF_EFFECT_PG_COPY] = hf_op_copy,
+        [HF_EFFECT_PG_KILL] = hf_op_kill,
+        [HF_EFFECT_PG_PROBE] = hf_op_probe,
+    };
+    HF_ASSERT(functions[op->kind] != NULL);
+    op->result = functions[op->kind](op, &op->err);
+}

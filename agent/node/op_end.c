@@ -1,0 +1,280 @@
+/* SPDX-License-Identifier: Apache-2.0
+ *
+ * Where this node's valid WAL ends (rule L9): of a running standby after it was cut from its
+ * upstream, and of a data directory whose server is down.
+ */
+#include <ctype.h>
+#include <stdio.h>
+#include <stdlib.h>
+#include <string.h>
+
+#include "agent/node/child.h"
+#include "agent/node/op.h"
+#include "agent/node/pgconf.h"
+#include "common/base/mem.h"
+#include "common/core/lsn.h"
+#include "common/io/clock.h"
+
+enum {
+    XLOG_PAGE = 8192,
+    SHORT_HEADER = 24, /* SizeOfXLogShortPHD */
+    LONG_HEADER = 40,  /* SizeOfXLogLongPHD, at the beginning of a segment */
+    SETTLE_MS = 200,
+    STEP_MS = 20,
+    STOP_SECONDS = 60
+};
+#define WALDUMP_LIMIT HF_SEC(3600)
+
+static void close_sync(struct hf_pg_sync **c)
+{
+    hf_pg_sync_close(*c);
+}
+
+/* --- a running standby --- */
+
+struct standby_look {
+    bool receiver;
+    bool at_end; /* recovery waits for more WAL, and has nowhere to get it from */
+    bool cut;    /* the new settings are in force */
+    hf_lsn replayed;
+};
+
+static hf_result look(struct hf_pg_sync *c, struct standby_look *ret, struct hf_err *err)
+{
+    HF_AUTOPGRESULT struct hf_pg_result *r = NULL;
+    struct standby_look l;
+    HF_TRY(hf_pg_sync_query(
+        c,
+        "SELECT EXISTS (SELECT FROM pg_stat_wal_receiver),"
+        " EXISTS (SELECT FROM pg_stat_activity WHERE backend_type = 'startup'"
+        "  AND wait_event = 'RecoveryRetrieveRetryInterval'),"
+        " current_setting('primary_conninfo') = '' AND current_setting('restore_command') = '',"
+        " coalesce(pg_last_wal_replay_lsn(), '0/0')",
+        0, NULL, HF_SEC(5), &r, err));
+    HF_TRY(hf_pg_bool(r, 0, 0, &l.receiver, err));
+    HF_TRY(hf_pg_bool(r, 0, 1, &l.at_end, err));
+    HF_TRY(hf_pg_bool(r, 0, 2, &l.cut, err));
+    HF_TRY(hf_pg_lsn(r, 0, 3, &l.replayed, err));
+    *ret = l;
+    return hf_done();
+}
+
+/* The end is where recovery waits for more, twice at the same position and some time after the cut:
+ * a tail that was received in part is no record, and is not counted. */
+static hf_result wait_end(struct hf_op *op, struct hf_pg_sync *c, hf_lsn *ret, struct hf_err *err)
+{
+    hf_lclk began = hf_clock_lease();
+    hf_lclk quiet_since = began;
+    struct standby_look before = {.replayed = {0}};
+    for (;;) {
+        struct standby_look now;
+        HF_TRY(hf_op_check(op, err));
+        HF_TRY(look(c, &now, err));
+        hf_lclk t = hf_clock_lease();
+        bool quiet = now.cut && !now.receiver && now.at_end &&
+                     now.replayed.v == before.replayed.v && now.replayed.v != 0;
+        if (!quiet) {
+            quiet_since = t;
+        } else if (hf_lclk_sub(t, quiet_since).us >= SETTLE_MS * 1000) {
+            *ret = now.replayed;
+            return hf_done();
+        }
+        if (hf_lclk_sub(t, began).us > STOP_SECONDS * 1000000LL) {
+            return hf_fail(err, HF_E_TIMEOUT,
+                           "L9: not at the end of the received WAL after %d s (receiver %s, "
+                           "settings %s, recovery %s)",
+                           (int)STOP_SECONDS, now.receiver ? "runs" : "gone",
+                           now.cut ? "cut" : "not yet in force", now.at_end ? "waits" : "works");
+        }
+        before = now;
+        hf_op_sleep_ms(STEP_MS);
+    }
+}
+
+hf_result hf_op_stop_receiving(struct hf_op *op, struct hf_err *err)
+{
+    __attribute__((cleanup(close_sync))) struct hf_pg_sync *c = NULL;
+    const char *directory = op->env->config->postgresql.data_dir;
+    char value[64];
+    uint32_t timeline = 0;
+    /* Set, not removed: another file may have values of its own. */
+    const struct hf_pgconf_entry entries[] = {
+        {"primary_conninfo", ""},
+        {"restore_command", ""},
+        {"recovery_min_apply_delay", "0"},
+    };
+    HF_TRY(hf_pgconf_signal_put(directory, err));
+    HF_TRY(hf_op_connect(op, &c, err));
+    HF_TRY(hf_pgconf_set(directory, entries, 3, err));
+    HF_TRY(hf_op_server_reload(op, err));
+    HF_TRY(hf_pg_sync_query(
+        c, "SELECT pg_wal_replay_resume() FROM (SELECT 1) one WHERE pg_is_wal_replay_paused()", 0,
+        NULL, HF_SEC(5), NULL, err));
+    HF_TRY(wait_end(op, c, &op->end, err));
+    HF_TRY(hf_op_value(c,
+                       "SELECT GREATEST((SELECT timeline_id FROM pg_control_checkpoint()),"
+                       " (SELECT min_recovery_end_timeline FROM pg_control_recovery()))",
+                       value, sizeof(value), err));
+    if (sscanf(value, "%u", &timeline) != 1) {
+        return hf_fail(err, HF_E_INVALID, "timeline \"%s\"", value);
+    }
+    op->end_timeline = HF_TLI(timeline);
+    return hf_done();
+}
+
+/* --- a server that is down --- */
+
+hf_lsn hf_op_record_end(hf_lsn lsn, uint64_t length, uint64_t segment_size)
+{
+    uint64_t at = lsn.v;
+    uint64_t left = length;
+    for (;;) {
+        uint64_t room = XLOG_PAGE - at % XLOG_PAGE;
+        if (left < room) {
+            return (hf_lsn){(at + left + 7) / 8 * 8};
+        }
+        at += room;
+        left -= room;
+        if (left == 0) {
+            return (hf_lsn){at};
+        }
+        at += at % segment_size == 0 ? LONG_HEADER : SHORT_HEADER;
+    }
+}
+
+/* "rmgr: Heap  len (rec/tot):  54/  54, tx:  735, lsn: 0/01530CA8, prev 0/..." */
+bool hf_op_waldump_line(const char *line, hf_lsn *ret_lsn, uint64_t *ret_length)
+{
+    const char *len = strstr(line, "len (rec/tot):");
+    const char *lsn = strstr(line, "lsn: ");
+    unsigned long long total = 0;
+    unsigned high = 0;
+    unsigned low = 0;
+    if (strncmp(line, "rmgr:", 5) != 0 || len == NULL || lsn == NULL ||
+        sscanf(len, "len (rec/tot): %*u/ %llu", &total) != 1 ||
+        sscanf(lsn, "lsn: %8X/%8X", &high, &low) != 2 || total == 0) {
+        return false;
+    }
+    *ret_lsn = HF_LSN(((uint64_t)high << 32) | low);
+    *ret_length = total;
+    return true;
+}
+
+struct control {
+    hf_lsn redo;
+    hf_tli timeline;
+    hf_lsn minimum;
+    hf_tli minimum_timeline;
+    uint64_t segment_size;
+};
+
+static bool control_line(void *arg, const char *line)
+{
+    struct control *c = arg;
+    const char *colon = strchr(line, ':');
+    if (colon == NULL) {
+        return true;
+    }
+    const char *value = colon + 1;
+    while (*value == ' ') {
+        value++;
+    }
+    size_t n = (size_t)(colon - line);
+#define IS(text) (n == sizeof(text) - 1 && memcmp(line, (text), n) == 0)
+    if (IS("Latest checkpoint's REDO location")) {
+        HF_IGNORE(hf_lsn_parse(value, &c->redo, NULL), "stays 0 and is refused below");
+    } else if (IS("Latest checkpoint's TimeLineID")) {
+        c->timeline = HF_TLI(strtoul(value, NULL, 10));
+    } else if (IS("Minimum recovery ending location")) {
+        HF_IGNORE(hf_lsn_parse(value, &c->minimum, NULL), "0/0 without one");
+    } else if (IS("Min recovery ending loc's timeline")) {
+        c->minimum_timeline = HF_TLI(strtoul(value, NULL, 10));
+    } else if (IS("Bytes per WAL segment")) {
+        c->segment_size = strtoull(value, NULL, 10);
+    }
+#undef IS
+    return true;
+}
+
+static bool canceled(void *arg)
+{
+    return hf_job_canceled(&((struct hf_op *)arg)->job);
+}
+
+static hf_result read_control(struct hf_op *op, struct control *ret, struct hf_err *err)
+{
+    const struct hf_config_postgresql *pg = &op->env->config->postgresql;
+    char program[HF_PATH_SIZE + 32];
+    int status = 0;
+    struct control c = {.segment_size = 0};
+    snprintf(program, sizeof(program), "%s/pg_controldata", pg->bin_dir);
+    const char *const argv[] = {program, "-D", pg->data_dir, NULL};
+    struct hf_child_run run = {.argv = argv,
+                               .line = control_line,
+                               .line_arg = &c,
+                               .log = op->env->log,
+                               .timeout = HF_SEC(30)};
+    HF_TRY(hf_child_run(&run, &status, err));
+    if (status != 0 || c.redo.v == 0 || c.timeline.v == 0 || !hf_segment_size_valid(c.segment_size)) {
+        return hf_fail(err, HF_E_CORRUPT, "%s: no usable answer (exit status %d); see %s", program,
+                       status, op->env->log);
+    }
+    *ret = c;
+    return hf_done();
+}
+
+struct dump {
+    uint64_t segment_size;
+    hf_lsn end;
+};
+
+static bool dump_line(void *arg, const char *line)
+{
+    struct dump *d = arg;
+    hf_lsn lsn;
+    uint64_t length;
+    if (hf_op_waldump_line(line, &lsn, &length)) {
+        d->end = hf_op_record_end(lsn, length, d->segment_size);
+    }
+    return true;
+}
+
+hf_result hf_op_find_end(struct hf_op *op, struct hf_err *err)
+{
+    const struct hf_config_postgresql *pg = &op->env->config->postgresql;
+    struct control c;
+    char program[HF_PATH_SIZE + 32];
+    char wal[HF_PATH_SIZE + 32];
+    char timeline[16];
+    char start[HF_LSN_SIZE];
+    int status = 0;
+    if (hf_op_server_runs(op)) {
+        return hf_fail(err, HF_E_CONFLICT, "PostgreSQL runs: its files do not say where it ends");
+    }
+    HF_TRY(read_control(op, &c, err));
+    /* After a switch of timelines the newest one's segments begin at the fork: the minimum recovery
+     * point lies on it, the checkpoint may not. */
+    bool later = c.minimum_timeline.v > c.timeline.v;
+    hf_tli t = later ? c.minimum_timeline : c.timeline;
+    struct dump d = {.segment_size = c.segment_size, .end = c.minimum};
+    snprintf(program, sizeof(program), "%s/pg_waldump", pg->bin_dir);
+    snprintf(wal, sizeof(wal), "%s/pg_wal", pg->data_dir);
+    snprintf(timeline, sizeof(timeline), "%u", t.v);
+    hf_lsn_format(later ? c.minimum : c.redo, start);
+    const char *const argv[] = {program, "-p", wal, "-t", timeline, "-s", start, NULL};
+    struct hf_child_run run = {.argv = argv,
+                               .canceled = canceled,
+                               .canceled_arg = op,
+                               .line = dump_line,
+                               .line_arg = &d,
+                               .log = op->env->log,
+                               .timeout = WALDUMP_LIMIT};
+    /* It ends with an error where the valid WAL ends: that is what is asked. */
+    HF_TRY(hf_child_run(&run, &status, err));
+    op->end = hf_lsn_max(d.end, c.minimum);
+    op->end_timeline = t;
+    return op->end.v != 0 ? hf_done()
+                          : hf_fail(err, HF_E_CORRUPT,
+                                    "L9: no valid WAL record from %s on timeline %s in %s; see %s",
+                                    start, timeline, wal, op->env->log);
+}
