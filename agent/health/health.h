@@ -16,7 +16,7 @@
 #include "common/io/postgres.h"
 #include "common/io/worker.h"
 
-#define HF_HEALTH_FRESH      HF_SEC(3)
+#define HF_HEALTH_FRESH     HF_SEC(3)
 #define HF_HEALTH_SQL_LIMIT HF_SEC(2)
 
 struct hf_health;

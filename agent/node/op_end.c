@@ -67,7 +67,7 @@ static hf_result wait_end(struct hf_op *op, struct hf_pg_sync *c, hf_lsn *ret, s
     hf_lclk quiet_since = began;
     struct standby_look before = {.replayed = {0}};
     for (;;) {
-        struct standby_look now;
+        struct standby_look now = {.receiver = true};
         HF_TRY(hf_op_check(op, err));
         HF_TRY(look(c, &now, err));
         hf_lclk t = hf_clock_lease();
@@ -215,7 +215,8 @@ static hf_result read_control(struct hf_op *op, struct control *ret, struct hf_e
                                .log = op->env->log,
                                .timeout = HF_SEC(30)};
     HF_TRY(hf_child_run(&run, &status, err));
-    if (status != 0 || c.redo.v == 0 || c.timeline.v == 0 || !hf_segment_size_valid(c.segment_size)) {
+    if (status != 0 || c.redo.v == 0 || c.timeline.v == 0 ||
+        !hf_segment_size_valid(c.segment_size)) {
         return hf_fail(err, HF_E_CORRUPT, "%s: no usable answer (exit status %d); see %s", program,
                        status, op->env->log);
     }
@@ -242,7 +243,7 @@ static bool dump_line(void *arg, const char *line)
 hf_result hf_op_find_end(struct hf_op *op, struct hf_err *err)
 {
     const struct hf_config_postgresql *pg = &op->env->config->postgresql;
-    struct control c;
+    struct control c = {.segment_size = 0};
     char program[HF_PATH_SIZE + 32];
     char wal[HF_PATH_SIZE + 32];
     char timeline[16];

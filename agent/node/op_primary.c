@@ -47,10 +47,8 @@ static hf_result archiving_is_ours(struct hf_op *op, struct hf_pg_sync *c, bool 
 hf_result hf_op_primary_settings(struct hf_op *op, struct hf_pg_sync *c, struct hf_err *err)
 {
     struct hf_pgconf_entry entries[12] = {
-        {"restart_after_crash", "off"},
-        {"primary_conninfo", NULL},
-        {"primary_slot_name", NULL},
-        {"restore_command", NULL},
+        {"restart_after_crash", "off"},     {"primary_conninfo", NULL},
+        {"primary_slot_name", NULL},        {"restore_command", NULL},
         {"recovery_min_apply_delay", NULL},
     };
     size_t n = 5;

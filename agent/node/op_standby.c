@@ -138,15 +138,15 @@ static hf_result standby_settings(struct hf_op *op, const char *slot, bool copie
         /* The copy brought the upstream's own places along. */
         const char *archive = op->env->archive_command;
         char command[HF_PGCONF_VALUE_SIZE];
-        bool was_ours = hf_ok(hf_pgconf_get(data_dir(op), "archive_command", command,
-                                            sizeof(command), NULL)) &&
-                        strstr(command, "holdfast-agent") != NULL;
+        bool was_ours =
+            hf_ok(hf_pgconf_get(data_dir(op), "archive_command", command, sizeof(command), NULL)) &&
+            strstr(command, "holdfast-agent") != NULL;
         entries[n++] = (struct hf_pgconf_entry){"listen_addresses", host};
         entries[n++] = (struct hf_pgconf_entry){"port", port};
         entries[n++] = (struct hf_pgconf_entry){"unix_socket_directories", pg->socket_dir};
         if (was_ours) {
-            entries[n++] = (struct hf_pgconf_entry){"archive_command",
-                                                    archive[0] != '\0' ? archive : NULL};
+            entries[n++] =
+                (struct hf_pgconf_entry){"archive_command", archive[0] != '\0' ? archive : NULL};
         }
     }
     return hf_pgconf_set(data_dir(op), entries, n, err);
@@ -230,11 +230,10 @@ static hf_result base_backup(struct hf_op *op, const char *slot, struct hf_err *
     HF_BUF(source, CONNINFO_MAX);
     int status = 0;
     HF_TRY(conninfo(op, true, &source, err));
-    snprintf(program, sizeof(program), "%s/pg_basebackup",
-             op->env->config->postgresql.bin_dir);
-    const char *const argv[] = {program, "-D", data_dir(op), "-d", hf_buf_text(&source),
-                                "-X",    "stream", "-S", slot, "-c", "fast",
-                                "--no-password", NULL};
+    snprintf(program, sizeof(program), "%s/pg_basebackup", op->env->config->postgresql.bin_dir);
+    const char *const argv[] = {
+        program, "-D", data_dir(op), "-d",   hf_buf_text(&source), "-X", "stream",
+        "-S",    slot, "-c",         "fast", "--no-password",      NULL};
     struct hf_child_run run = {.argv = argv,
                                .canceled = canceled,
                                .canceled_arg = op,
