@@ -232,8 +232,8 @@ void hf_link_send(struct hf_link *link, const struct hf_message *m)
         }
         if (m->type != HF_MESSAGE_HEARTBEAT) {
             send_text(p, hf_buf_text(&text), text.len);
-        } else if (!hf_ok(hf_ws_send_latest(p->conn, SLOT_BEAT, hf_buf_text(&text), text.len,
-                                            &err))) {
+        } else if (!hf_ok(
+                       hf_ws_send_latest(p->conn, SLOT_BEAT, hf_buf_text(&text), text.len, &err))) {
             hf_log(HF_LOG_DEBUG, "LINK_SEND", "heartbeat not sent", HF_KV_ERR(&err));
         }
     }

@@ -1,10 +1,10 @@
 /* SPDX-License-Identifier: Apache-2.0
  *
- * The agent's connections to all coordinators (docs/protocol.md, section 1): hello first, heartbeats
- * latest-wins, everything else in order, reports from the outbox until they are acknowledged.
- * Invariants: a message counts only from a peer whose certificate names a coordinator of the own
- * trust domain; a reply goes to the very connection that its question came from, or nowhere. Loop
- * thread only.
+ * The agent's connections to all coordinators (docs/protocol.md, section 1): hello first,
+ * heartbeats latest-wins, everything else in order, reports from the outbox until they are
+ * acknowledged. Invariants: a message counts only from a peer whose certificate names a coordinator
+ * of the own trust domain; a reply goes to the very connection that its question came from, or
+ * nowhere. Loop thread only.
  */
 #ifndef HF_LINK_LINK_H
 #define HF_LINK_LINK_H

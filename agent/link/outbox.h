@@ -25,7 +25,8 @@ hf_result hf_outbox_open(const char *directory, struct hf_pool *pool, hf_outbox_
                          void *arg, struct hf_outbox **ret, struct hf_err *err) HF_MUST_USE;
 /* After the pool was freed. NULL allowed. */
 void hf_outbox_free(struct hf_outbox *o);
-/* HF_E_EXISTS: this id waits already. HF_E_LIMIT: full. HF_E_INVALID: id is not of A-Z a-z 0-9 . _ -
+/* HF_E_EXISTS: this id waits already. HF_E_LIMIT: full. HF_E_INVALID: id is not of A-Z a-z 0-9 . _
+ * -
  */
 hf_result hf_outbox_add(struct hf_outbox *o, const struct hf_report *report,
                         struct hf_err *err) HF_MUST_USE;

@@ -215,8 +215,8 @@ hf_result hf_agent_record_load(const struct hf_agent_paths *paths,
             hf_free(r);
             snprintf(aside, sizeof(aside), "%s.bad", paths->record);
             hf_log(HF_LOG_ERROR, "RECORD_DAMAGED",
-                   "the record cannot be read and counts as lost; put aside",
-                   HF_KV("file", aside), HF_KV_ERR(&why));
+                   "the record cannot be read and counts as lost; put aside", HF_KV("file", aside),
+                   HF_KV_ERR(&why));
             if (rename(paths->record, aside) != 0) {
                 return hf_fail(err, HF_E_IO, "%s cannot be put aside", paths->record);
             }

@@ -24,8 +24,7 @@ static hf_result connect_to(const char *path, hf_dur timeout, int *ret, struct h
     if (fd < 0) {
         return hf_fail_errno(err, errno, "socket");
     }
-    const struct timeval limit = {.tv_sec = timeout.us / 1000000,
-                                  .tv_usec = timeout.us % 1000000};
+    const struct timeval limit = {.tv_sec = timeout.us / 1000000, .tv_usec = timeout.us % 1000000};
     (void)setsockopt(fd, SOL_SOCKET, SO_RCVTIMEO, &limit, sizeof(limit));
     (void)setsockopt(fd, SOL_SOCKET, SO_SNDTIMEO, &limit, sizeof(limit));
     if (connect(fd, (const struct sockaddr *)&address, sizeof(address)) != 0) {

@@ -40,8 +40,7 @@ hf_json *hf_agent_status(struct hf_agent *a)
     hf_json_put_int(o, "coordinators", (int)a->config->coordinator_count);
     hf_json_put_int(o, "connected", a->link == NULL ? 0 : (int)hf_link_connected(a->link));
     hf_json_put_int(o, "reports_waiting", a->link == NULL ? 0 : (int)hf_link_reports(a->link));
-    hf_json_put_int(o, "fencer_pid",
-                    a->managed ? (int)hf_fencer_pid(a->paths.fencer_lock) : 0);
+    hf_json_put_int(o, "fencer_pid", a->managed ? (int)hf_fencer_pid(a->paths.fencer_lock) : 0);
     hf_json_put_int(o, "postmaster_pid", (int)a->keeper.state.postmaster_pid);
     hf_json_put_i64(o, "stall_max_us", hf_loop_stall_max(a->loop).us);
     if (a->beat->type == HF_MESSAGE_HEARTBEAT && hf_ok(hf_message_encode(a->beat, &text, &err)) &&

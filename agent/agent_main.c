@@ -1,0 +1,44 @@
+/* SPDX-License-Identifier: Apache-2.0
+ *
+ * holdfast-agent: dispatch to the verbs.
+ */
+#include <stdio.h>
+#include <string.h>
+
+#include "agent/cli/cli.h"
+
+static const struct hf_cli_verb verbs[] = {
+    {"run", "[--config FILE]", "the daemon", hf_cli_run},
+    {"status", "[--config FILE]", "what the running agent says of itself, as JSON", hf_cli_status},
+};
+
+static int usage(FILE *to)
+{
+    fprintf(to, "usage: holdfast-agent VERB [OPTION...]\n");
+    for (size_t i = 0; i < sizeof(verbs) / sizeof(verbs[0]); i++) {
+        fprintf(to, "  %-14s %-40s %s\n", verbs[i].name, verbs[i].usage, verbs[i].help);
+    }
+    fprintf(to, "  %-14s %-40s %s\n", "version", "", "prints the version");
+    return to == stdout ? 0 : 2;
+}
+
+int main(int argc, char **argv)
+{
+    if (argc < 2) {
+        return usage(stderr);
+    }
+    if (strcmp(argv[1], "version") == 0 || strcmp(argv[1], "--version") == 0) {
+        printf("holdfast-agent %s\n", HF_VERSION);
+        return 0;
+    }
+    if (strcmp(argv[1], "help") == 0 || strcmp(argv[1], "--help") == 0) {
+        return usage(stdout);
+    }
+    for (size_t i = 0; i < sizeof(verbs) / sizeof(verbs[0]); i++) {
+        if (strcmp(argv[1], verbs[i].name) == 0) {
+            return verbs[i].run(argc - 1, argv + 1);
+        }
+    }
+    fprintf(stderr, "holdfast-agent: no verb \"%s\"\n", argv[1]);
+    return usage(stderr);
+}
