@@ -1,9 +1,9 @@
 /* SPDX-License-Identifier: Apache-2.0
  *
- * Backups known from agents' reports, a list a cluster (docs/api.md, "Backup"), kept in a file each,
- * so that it survives a restart of the coordinator.
- * Invariants: one entry a label, the newest report of it; at most HF_BACKUPS_MAX a cluster, the
- * oldest labels give way. Thread safe: reports come from a worker, readers from the loop.
+ * Backups known from agents' reports, a list a cluster (docs/api.md, "Backup"), kept in a file
+ * each, so that it survives a restart of the coordinator. Invariants: one entry a label, the newest
+ * report of it; at most HF_BACKUPS_MAX a cluster, the oldest labels give way. Thread safe: reports
+ * come from a worker, readers from the loop.
  */
 #ifndef HF_COORDINATOR_BACKUPS_H
 #define HF_COORDINATOR_BACKUPS_H

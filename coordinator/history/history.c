@@ -106,8 +106,8 @@ static bool keep(struct hf_history *h, struct keep_job *k)
     k->history = h;
     k->job.run = keep_run;
     k->job.done = keep_done;
-    if (h->waiting >= HISTORY_WAITING || !hf_ok(hf_pool_submit(h->pool, HF_LANE_URGENT, &k->job,
-                                                               &err))) {
+    if (h->waiting >= HISTORY_WAITING ||
+        !hf_ok(hf_pool_submit(h->pool, HF_LANE_URGENT, &k->job, &err))) {
         h->stats.overflow++;
         hf_buf_free(&k->event.body);
         hf_free(k);
@@ -227,8 +227,7 @@ static hf_result drain_batch(struct drain_job *d, const struct hf_event *events,
 {
     HF_TRY(hf_pg_sync_query(d->pg, "BEGIN", 0, NULL, QUERY_LIMIT, NULL, err));
     for (size_t i = 0; i < count; i++) {
-        const char *const params[] = {events[i].id, events[i].kind,
-                                      hf_buf_text(&events[i].body)};
+        const char *const params[] = {events[i].id, events[i].kind, hf_buf_text(&events[i].body)};
         HF_TRY(hf_pg_sync_query(d->pg, "SELECT holdfast_take_event($1, $2, $3::jsonb)", 3, params,
                                 QUERY_LIMIT, NULL, err));
     }
@@ -256,8 +255,10 @@ static hf_result drain_some(struct drain_job *d, struct hf_err *err)
                       "the next statement shows whether the connection is usable");
             r = drain_batch(d, &events[i], &numbers[i], 1, err);
             if (r.code == HF_E_REFUSED || r.code == HF_E_INVALID) {
-                hf_log(HF_LOG_ERROR, "EVENT_REFUSED", "the history database refuses an event: "
-                       "it is dropped", HF_KV("id", events[i].id), HF_KV_ERR(err));
+                hf_log(HF_LOG_ERROR, "EVENT_REFUSED",
+                       "the history database refuses an event: "
+                       "it is dropped",
+                       HF_KV("id", events[i].id), HF_KV_ERR(err));
                 HF_IGNORE(hf_pg_sync_query(d->pg, "ROLLBACK", 0, NULL, QUERY_LIMIT, NULL, err),
                           "the next statement shows whether the connection is usable");
                 r = hf_spool_remove(d->history->spool, numbers[i], err);
@@ -303,8 +304,10 @@ static void drain_done(struct hf_job *job)
         h->backoff = HF_US(RETRY_MIN.us << shift);
         h->backoff = h->backoff.us > RETRY_MAX.us ? RETRY_MAX : h->backoff;
         if (was || h->stats.failures == 1) {
-            hf_log(HF_LOG_WARNING, "HISTORY_AWAY", "the history database cannot be used: events "
-                   "wait in the spool", HF_KV_ERR(&d->err));
+            hf_log(HF_LOG_WARNING, "HISTORY_AWAY",
+                   "the history database cannot be used: events "
+                   "wait in the spool",
+                   HF_KV_ERR(&d->err));
         }
     } else if (!was) {
         h->stats.failures = 0;

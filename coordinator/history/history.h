@@ -48,7 +48,7 @@ struct hf_history_stats {
     bool connected; /* the last try reached the database */
     uint64_t delivered;
     uint64_t failures;
-    size_t waiting; /* events not durable yet */
+    size_t waiting;    /* events not durable yet */
     uint64_t overflow; /* dropped because too many were waiting to become durable */
 };
 void hf_history_stats(struct hf_history *history, struct hf_history_stats *ret);

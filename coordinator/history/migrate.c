@@ -22,8 +22,8 @@ static hf_result apply(struct hf_pg_sync *pg, const struct hf_migration *m, stru
         bool same = false;
         HF_TRY(hf_pg_bool(known, 0, 0, &same, err));
         return same ? hf_done()
-                    : hf_fail(err, HF_E_CONFLICT,
-                              "migration %s was applied with another content", m->name);
+                    : hf_fail(err, HF_E_CONFLICT, "migration %s was applied with another content",
+                              m->name);
     }
     HF_TRY(hf_pg_sync_query(pg, m->sql, 0, NULL, MIGRATE_LIMIT, NULL, err));
     HF_TRY(hf_pg_sync_query(pg,

@@ -86,7 +86,8 @@ static bool parse_name(const char *name, struct spool_entry *ret)
 {
     char kind = '\0';
     char again[SPOOL_NAME_SIZE];
-    if (sscanf(name, "%16" SCNx64 "-%c-%16" SCNx64 ".event", &ret->number, &kind, &ret->hash) != 3) {
+    if (sscanf(name, "%16" SCNx64 "-%c-%16" SCNx64 ".event", &ret->number, &kind, &ret->hash) !=
+        3) {
         return false;
     }
     ret->informational = kind == 'i';

@@ -166,8 +166,8 @@ static bool relay_allowed(struct session *s, hf_lclk now)
     int64_t earned = hf_lclk_sub(now, s->relay_at).us * RELAY_PER_SECOND / 1000000;
     if (earned > 0) {
         s->relay_at = now;
-        s->relay_left = earned > RELAY_BURST - s->relay_left ? RELAY_BURST
-                                                             : s->relay_left + (int)earned;
+        s->relay_left =
+            earned > RELAY_BURST - s->relay_left ? RELAY_BURST : s->relay_left + (int)earned;
     }
     if (s->relay_left == 0) {
         return false;

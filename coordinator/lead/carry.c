@@ -149,6 +149,12 @@ void hf_carry_view(struct hf_carry *carry, struct led *l, hf_lclk now)
     v->now = now;
     v->wall_us = hf_clock_wall().us;
     v->leader_since = carry->since;
+    if (v->plan != NULL && (strcmp(l->step_plan, v->plan->id) != 0 || l->step != v->plan->step)) {
+        (void)snprintf(l->step_plan, sizeof l->step_plan, "%s", v->plan->id);
+        l->step = v->plan->step;
+        l->step_since = now;
+    }
+    v->step_since = l->step_since;
     v->floor = hf_leader_core(carry->c.leader)->floor;
     v->ttl = carry->c.config->lease.ttl;
     v->margin_ppm = carry->c.config->lease.rate_margin_ppm;
@@ -230,8 +236,8 @@ void hf_led_written(void *arg, enum hf_write_result result, int64_t revision,
         l->retry_at = hf_lclk_add(hf_clock_lease(), HF_MS(100));
     }
     if (l->request.under_way) {
-        hf_result r = {result == HF_WRITE_DONE   ? HF_OK
-                       : result == HF_WRITE_LOST ? HF_E_STALE
+        hf_result r = {result == HF_WRITE_DONE      ? HF_OK
+                       : result == HF_WRITE_LOST    ? HF_E_STALE
                        : result == HF_WRITE_UNKNOWN ? HF_E_TIMEOUT
                                                     : HF_E_UNREACHABLE};
         hf_led_request_end(l, r, revision, err);
@@ -297,8 +303,7 @@ static bool led_settled(struct led *l, hf_lclk now)
         l->stale = true;
     }
     if (l->stale) {
-        l->reading =
-            hf_ok(hf_tree_read_back(l->carry->c.tree, c, read_back_done, l, &err));
+        l->reading = hf_ok(hf_tree_read_back(l->carry->c.tree, c, read_back_done, l, &err));
         l->retry_at = hf_lclk_add(now, HF_MS(100));
         return false;
     }

@@ -48,32 +48,26 @@ bool hf_carry_ready(const struct hf_carry *carry);
 /* The longest that a grant of this leader may still run. */
 hf_dur hf_carry_longest_grant(const struct hf_carry *carry, hf_lclk now);
 /* Warnings of the newest decision ("RULE_ID: text"), 0 while not leading. */
-int hf_carry_warnings(const struct hf_warm_cluster *c,
-                      const char (**ret)[HF_REASON_SIZE]);
+int hf_carry_warnings(const struct hf_warm_cluster *c, const char (**ret)[HF_REASON_SIZE]);
 const struct hf_route_task *hf_carry_route(const struct hf_warm_cluster *c);
 
 /* --- what users ask for; only while ready --- */
 
-enum hf_carry_kind {
-    HF_CARRY_PAUSE,
-    HF_CARRY_RESUME,
-    HF_CARRY_FAILOVER,
-    HF_CARRY_POLICY
-};
+enum hf_carry_kind { HF_CARRY_PAUSE, HF_CARRY_RESUME, HF_CARRY_FAILOVER, HF_CARRY_POLICY };
 /* result: HF_OK; HF_E_STALE, HF_E_REFUSED, HF_E_EXISTS (in progress: text is the operation's id),
  * HF_E_UNREACHABLE, HF_E_TIMEOUT. */
 struct hf_carry_answer {
     hf_result result;
     const struct hf_err *err;
-    int64_t revision; /* POLICY */
+    int64_t revision;      /* POLICY */
     const char *operation; /* FAILOVER */
 };
 typedef void (*hf_carry_done)(void *arg, const struct hf_carry_answer *answer);
 struct hf_carry_request {
     enum hf_carry_kind kind;
     struct hf_warm_cluster *cluster;
-    char wish[HF_NAME_SIZE]; /* FAILOVER */
-    hf_epoch epoch;          /* FAILOVER: of the plan that the user read */
+    char wish[HF_NAME_SIZE];        /* FAILOVER */
+    hf_epoch epoch;                 /* FAILOVER: of the plan that the user read */
     const struct hf_policy *policy; /* POLICY; copied */
     int64_t revision;               /* POLICY: the one to be replaced, 0 = none there */
     hf_carry_done done;

@@ -8,7 +8,13 @@
 
 #include "coordinator/lead/carry.h"
 
-enum { LED_SENT = 64, LED_RESEND_MS = 500, LED_COMMAND_TTL_S = 5, LED_VIEW_S = 2, LED_HEALTH_S = 5 };
+enum {
+    LED_SENT = 64,
+    LED_RESEND_MS = 500,
+    LED_COMMAND_TTL_S = 5,
+    LED_VIEW_S = 2,
+    LED_HEALTH_S = 5
+};
 
 /* A command that was sent: how often it may be sent again, and under which number. */
 struct led_sent {
@@ -45,7 +51,7 @@ struct led {
     struct hf_outstanding outstanding;
     struct hf_grant_wait wait;
     bool writing;
-    bool stale;   /* the records must be read back before anything is decided */
+    bool stale; /* the records must be read back before anything is decided */
     bool reading;
     hf_lclk retry_at;
     struct hf_plan written; /* the plan of the write under way */
@@ -53,6 +59,9 @@ struct led {
     enum hf_step was_step;
     bool was_known; /* the plan was there before the write */
     int was_reasons;
+    char step_plan[HF_LABEL_SIZE]; /* the plan and step that this leader saw last */
+    enum hf_step step;
+    hf_lclk step_since;
     int warning_count;
     char warnings[HF_REASONS_MAX][HF_REASON_SIZE];
     struct led_sent sent[LED_SENT];
@@ -75,10 +84,10 @@ struct hf_carry {
     bool making_generation;
     uint64_t term;
     hf_lclk since;
-    uint64_t sequence; /* of commands, grows within the term */
-    struct hf_cluster_view view;     /* reused */
-    struct hf_decision decision;     /* reused */
-    struct hf_message message;       /* reused */
+    uint64_t sequence;           /* of commands, grows within the term */
+    struct hf_cluster_view view; /* reused */
+    struct hf_decision decision; /* reused */
+    struct hf_message message;   /* reused */
 };
 
 struct led *hf_led_of(struct hf_carry *carry, struct hf_warm_cluster *c);

@@ -51,16 +51,15 @@ static hf_json *cluster_json(const struct hf_warm_cluster *c)
 static void event_id(const struct led *l, const struct hf_plan *p, const char *what,
                      char ret[HF_EVENT_ID_SIZE])
 {
-    (void)snprintf(ret, HF_EVENT_ID_SIZE, "%" PRIu64 "/%s/%s/%s/%s",
-                   l->cluster->state.generation.v, l->cluster->tenant.s, l->cluster->cluster.s,
-                   p->id, what);
+    (void)snprintf(ret, HF_EVENT_ID_SIZE, "%" PRIu64 "/%s/%s/%s/%s", l->cluster->state.generation.v,
+                   l->cluster->tenant.s, l->cluster->cluster.s, p->id, what);
 }
 
 static void record_operation(struct led *l, const struct hf_plan *p)
 {
     bool finished = p->step == HF_STEP_DONE || p->step == HF_STEP_FAILED;
-    int64_t ended = p->step == HF_STEP_DONE ? p->entered_us[HF_STEP_DONE]
-                                            : p->entered_us[HF_STEP_FAILED];
+    int64_t ended =
+        p->step == HF_STEP_DONE ? p->entered_us[HF_STEP_DONE] : p->entered_us[HF_STEP_FAILED];
     char id[HF_EVENT_ID_SIZE];
     HF_AUTOJSON hf_json *v = cluster_json(l->cluster);
     hf_json *reasons = hf_json_array();
@@ -142,7 +141,7 @@ void hf_led_exposure_minute(struct led *l, hf_wall wall)
         hf_json_put_i64(v, "ms", m.exposure.age.us / 1000);
         hf_json_put_u64(v, "bytes", m.exposure.bytes);
     }
-    (void)snprintf(id, sizeof id, "%" PRIu64 "/%s/%s/exposure/%" PRId64,
-                   c->state.generation.v, c->tenant.s, c->cluster.s, minute);
+    (void)snprintf(id, sizeof id, "%" PRIu64 "/%s/%s/exposure/%" PRId64, c->state.generation.v,
+                   c->tenant.s, c->cluster.s, minute);
     hf_history_event(l->carry->c.history, "exposure", id, true, v);
 }

@@ -14,8 +14,7 @@
 
 static const hf_dur REQUEST_LIMIT = {5000000};
 
-void hf_led_request_end(struct led *l, hf_result result, int64_t revision,
-                        const struct hf_err *err)
+void hf_led_request_end(struct led *l, hf_result result, int64_t revision, const struct hf_err *err)
 {
     struct led_request q = l->request;
     if (!q.present) {

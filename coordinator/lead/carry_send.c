@@ -167,8 +167,7 @@ static void health_written(void *arg, enum hf_write_result result, int64_t revis
     (void)revision;
     l->health_busy = false;
     if (result != HF_WRITE_DONE) {
-        hf_log(HF_LOG_DEBUG, "HEALTH_NOT_WRITTEN", "coarse health was not written",
-               HF_KV_ERR(err));
+        hf_log(HF_LOG_DEBUG, "HEALTH_NOT_WRITTEN", "coarse health was not written", HF_KV_ERR(err));
         memset(l->health, 0, sizeof l->health);
     }
 }
@@ -274,8 +273,10 @@ void hf_led_route(struct led *l, const struct hf_decision *d)
         hf_config_coordinator_dns(carry->c.config, policy->route.provider.s);
     hf_result r = hf_done();
     if (dns == NULL) {
-        r = hf_fail(&err, HF_E_NOT_FOUND, "the policy names DNS provider %s, which this "
-                    "coordinator does not have", policy->route.provider.s);
+        r = hf_fail(&err, HF_E_NOT_FOUND,
+                    "the policy names DNS provider %s, which this "
+                    "coordinator does not have",
+                    policy->route.provider.s);
     }
     if (hf_ok(r)) {
         r = hf_route_record_make(policy, d->route_address, &record, &err);

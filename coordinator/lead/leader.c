@@ -81,8 +81,7 @@ static hf_result send_read(struct hf_leader *l, struct hf_err *err)
     return hf_etcd_txn(l->etcd, &txn, leader_answer, l, err);
 }
 
-static hf_result send_write(struct hf_leader *l, const struct hf_lead_action *a,
-                            struct hf_err *err)
+static hf_result send_write(struct hf_leader *l, const struct hf_lead_action *a, struct hf_err *err)
 {
     HF_BUF(value, 4096);
     const struct hf_etcd_compare compares[] = {{.key = l->claim_key,
@@ -118,8 +117,7 @@ static void leader_send(struct hf_leader *l, const struct hf_lead_action *a)
     l->request = a->request;
     l->kind = a->kind;
     l->sent = now_of(l);
-    hf_result r =
-        a->kind == HF_LEAD_DO_READ ? send_read(l, &err) : send_write(l, a, &err);
+    hf_result r = a->kind == HF_LEAD_DO_READ ? send_read(l, &err) : send_write(l, a, &err);
     if (!hf_ok(r)) {
         hf_log(HF_LOG_WARNING, "LEADER_REQUEST_REFUSED", "a leadership request was not sent",
                HF_KV_ERR(&err));

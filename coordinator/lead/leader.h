@@ -2,8 +2,8 @@
  *
  * Drives the pure leadership (coordinator/core/leadership.h) with etcd and a timer.
  * Invariants: at most one request of it is under way; a request that etcd's client refused to send
- * is reported to the core as of unknown outcome, never dropped; `renewed` carries the instant before
- * the renewal was handed to the client, so that an answer given for it was sent after every
+ * is reported to the core as of unknown outcome, never dropped; `renewed` carries the instant
+ * before the renewal was handed to the client, so that an answer given for it was sent after every
  * heartbeat that had arrived by then (rule L2). Loop thread only.
  */
 #ifndef HF_COORDINATOR_LEADER_H

@@ -105,9 +105,8 @@ static void take_answers(const ldns_pkt *packet, const ldns_rdf *owner, ldns_rr_
     }
 }
 
-hf_result hf_dns_parse(const uint8_t *bytes, size_t len, const char *name,
-                       enum hf_route_type type, uint16_t id, struct hf_dns_answer *ret,
-                       struct hf_err *err)
+hf_result hf_dns_parse(const uint8_t *bytes, size_t len, const char *name, enum hf_route_type type,
+                       uint16_t id, struct hf_dns_answer *ret, struct hf_err *err)
 {
     ldns_pkt *packet = NULL;
     ldns_status status = ldns_wire2pkt(&packet, bytes, len);

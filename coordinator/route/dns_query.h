@@ -25,9 +25,8 @@ struct hf_dns_answer {
 /* Packets. HF_E_INVALID; parse: HF_E_CORRUPT, HF_E_STALE (another id or question). */
 hf_result hf_dns_build(const char *name, enum hf_route_type type, uint16_t id, uint8_t *ret,
                        size_t size, size_t *ret_len, struct hf_err *err) HF_MUST_USE;
-hf_result hf_dns_parse(const uint8_t *packet, size_t len, const char *name,
-                       enum hf_route_type type, uint16_t id, struct hf_dns_answer *ret,
-                       struct hf_err *err) HF_MUST_USE;
+hf_result hf_dns_parse(const uint8_t *packet, size_t len, const char *name, enum hf_route_type type,
+                       uint16_t id, struct hf_dns_answer *ret, struct hf_err *err) HF_MUST_USE;
 /* True when the answer is exactly the wanted record, from an authoritative server. */
 bool hf_dns_answer_is(const struct hf_dns_answer *answer, const char *value);
 

@@ -124,8 +124,7 @@ static hf_result call_start(const struct hf_config_dns *config, struct hf_http_c
     HF_TRY(hf_secret_read_file(config->api_key_file, 256, &key, err));
     hf_secret_trim(&key);
     (void)snprintf(url, sizeof url, "%s/api/v1/servers/%s/zones/%s", config->url,
-                   config->server_id[0] != '\0' ? config->server_id : "localhost",
-                   config->zone);
+                   config->server_id[0] != '\0' ? config->server_id : "localhost", config->zone);
     if (reading) { /* servers that do not know the parameters answer with the whole zone */
         size_t n = strlen(url);
         (void)snprintf(url + n, sizeof url - n, "?rrset_name=%s&rrset_type=%s", record->name,
@@ -181,10 +180,8 @@ static void powerdns_cancel(struct hf_route_call *call)
     }
 }
 
-const struct hf_route_provider hf_route_powerdns = {.type = "powerdns",
-                                                    .read = powerdns_read,
-                                                    .set = powerdns_set,
-                                                    .cancel = powerdns_cancel};
+const struct hf_route_provider hf_route_powerdns = {
+    .type = "powerdns", .read = powerdns_read, .set = powerdns_set, .cancel = powerdns_cancel};
 
 const struct hf_route_provider *hf_route_provider_of(enum hf_config_dns_type type)
 {

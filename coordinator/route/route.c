@@ -25,13 +25,13 @@ struct hf_route_task {
     enum hf_route_state state;
     struct hf_timer *timer;
     struct hf_route_call *call;
-    size_t asked;    /* servers that agreed in this round */
-    int rounds;      /* of verification since the last setting */
-    bool was_set;    /* by this task */
+    size_t asked; /* servers that agreed in this round */
+    int rounds;   /* of verification since the last setting */
+    bool was_set; /* by this task */
     struct hf_dns_query *query;
     hf_dur backoff;
     hf_dur old_ttl;
-    char problem[256];
+    char problem[512];
 };
 
 static void task_read(struct hf_route_task *t);
@@ -140,8 +140,10 @@ static void task_was_read(void *arg, hf_result result, bool found, hf_dur ttl,
     if (!t->was_set && ttl.us != 0) {
         t->old_ttl = ttl;
         if (ttl.us > t->record.ttl.us) {
-            hf_log(HF_LOG_WARNING, "ROUTE_TTL", "clients may keep the old address for longer than "
-                   "the policy says", HF_KV("name", t->record.name), HF_KV_DUR("ttl_ms", ttl),
+            hf_log(HF_LOG_WARNING, "ROUTE_TTL",
+                   "clients may keep the old address for longer than "
+                   "the policy says",
+                   HF_KV("name", t->record.name), HF_KV_DUR("ttl_ms", ttl),
                    HF_KV_DUR("policy_ms", t->record.ttl));
         }
     }
@@ -152,8 +154,8 @@ static void task_was_read(void *arg, hf_result result, bool found, hf_dur ttl,
         return;
     }
     t->state = HF_ROUTE_SETTING;
-    hf_result r = t->provider->set(t->config, t->http, &t->record, task_was_set, t, &t->call,
-                                   &failure);
+    hf_result r =
+        t->provider->set(t->config, t->http, &t->record, task_was_set, t, &t->call, &failure);
     if (!hf_ok(r)) {
         task_fail(t, &failure);
     }
@@ -163,8 +165,8 @@ static void task_read(struct hf_route_task *t)
 {
     struct hf_err err;
     t->state = HF_ROUTE_READING;
-    hf_result r = t->provider->read(t->config, t->http, &t->record, task_was_read, t, &t->call,
-                                    &err);
+    hf_result r =
+        t->provider->read(t->config, t->http, &t->record, task_was_read, t, &t->call, &err);
     if (!hf_ok(r)) {
         task_fail(t, &err);
     }

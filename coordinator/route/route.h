@@ -50,8 +50,13 @@ const struct hf_route_provider *hf_route_provider_of(enum hf_config_dns_type typ
 /* --- tasks --- */
 
 struct hf_route_task;
-enum hf_route_state { HF_ROUTE_READING, HF_ROUTE_SETTING, HF_ROUTE_VERIFYING, HF_ROUTE_WAITING,
-                      HF_ROUTE_DONE };
+enum hf_route_state {
+    HF_ROUTE_READING,
+    HF_ROUTE_SETTING,
+    HF_ROUTE_VERIFYING,
+    HF_ROUTE_WAITING,
+    HF_ROUTE_DONE
+};
 
 /* node: whom the address belongs to, for logs. config outlives the task. */
 hf_result hf_route_task_new(struct hf_loop *loop, struct hf_http_client *http,

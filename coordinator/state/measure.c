@@ -14,8 +14,7 @@ static const struct hf_warm_node *find_primary(const struct hf_warm_cluster *c, 
     for (int i = 0; i < c->node_count; i++) {
         const struct hf_warm_node *n = c->nodes[i];
         enum hf_node_state s = n->view.beat.state;
-        if (!hf_measure_heard(n, now, silent) ||
-            (s != HF_NODE_PRIMARY && s != HF_NODE_UNMANAGED)) {
+        if (!hf_measure_heard(n, now, silent) || (s != HF_NODE_PRIMARY && s != HF_NODE_UNMANAGED)) {
             continue;
         }
         if (!chosen || hf_name_equal(&c->state.primary, &n->view.name)) {

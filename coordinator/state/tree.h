@@ -41,10 +41,10 @@ hf_dur hf_tree_latency(const struct hf_tree *tree);
 void hf_tree_note_latency(struct hf_tree *tree, hf_dur took);
 
 enum hf_write_result {
-    HF_WRITE_DONE,    /* and the records in memory are already the new ones */
-    HF_WRITE_LOST,    /* a compare failed: another leader, or a record changed */
-    HF_WRITE_NOT_DONE,/* nothing was sent */
-    HF_WRITE_UNKNOWN  /* it may have happened, or happen yet */
+    HF_WRITE_DONE,     /* and the records in memory are already the new ones */
+    HF_WRITE_LOST,     /* a compare failed: another leader, or a record changed */
+    HF_WRITE_NOT_DONE, /* nothing was sent */
+    HF_WRITE_UNKNOWN   /* it may have happened, or happen yet */
 };
 typedef void (*hf_tree_written)(void *arg, enum hf_write_result result, int64_t revision,
                                 const struct hf_err *err);
@@ -69,8 +69,7 @@ struct hf_tree_health {
     hf_name node;
     char value[512];
 };
-hf_result hf_tree_write_health(struct hf_tree *tree, uint64_t term,
-                               const struct hf_warm_cluster *c,
+hf_result hf_tree_write_health(struct hf_tree *tree, uint64_t term, const struct hf_warm_cluster *c,
                                const struct hf_tree_health *nodes, size_t count,
                                hf_tree_written done, void *arg, struct hf_err *err) HF_MUST_USE;
 /* Creates `generation` with 1, guarded by the term and its absence. */

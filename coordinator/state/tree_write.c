@@ -57,17 +57,15 @@ static const char *job_key(struct tree_job *j, const struct hf_key *key)
 static void job_compare(struct tree_job *j, const char *key, int64_t revision)
 {
     HF_ASSERT((size_t)j->compare_count < sizeof j->compares / sizeof j->compares[0]);
-    j->compares[j->compare_count++] = (struct hf_etcd_compare){.key = key,
-                                                               .target = HF_ETCD_MOD_REVISION,
-                                                               .relation = HF_ETCD_EQUAL,
-                                                               .number = revision};
+    j->compares[j->compare_count++] = (struct hf_etcd_compare){
+        .key = key, .target = HF_ETCD_MOD_REVISION, .relation = HF_ETCD_EQUAL, .number = revision};
 }
 
 static void job_put(struct tree_job *j, const char *key, const char *value, size_t len)
 {
     HF_ASSERT((size_t)j->op_count < sizeof j->ops / sizeof j->ops[0]);
-    j->ops[j->op_count++] = (struct hf_etcd_op){
-        .kind = HF_ETCD_PUT, .key = key, .value = value, .value_len = len};
+    j->ops[j->op_count++] =
+        (struct hf_etcd_op){.kind = HF_ETCD_PUT, .key = key, .value = value, .value_len = len};
 }
 
 static struct tree_job *job_new(struct hf_tree *tree, uint64_t term,
@@ -90,8 +88,7 @@ static struct tree_job *job_new(struct hf_tree *tree, uint64_t term,
 
 /* A record that is compared with `known`, written, and kept in memory afterwards. Its value is in
  * j->value[j->record_count]. */
-static void job_record(struct tree_job *j, const struct hf_key *key, int64_t known,
-                       int64_t created)
+static void job_record(struct tree_job *j, const struct hf_key *key, int64_t known, int64_t created)
 {
     int n = j->record_count++;
     const char *text = job_key(j, key);
@@ -150,8 +147,7 @@ static hf_result job_send(struct tree_job **j, struct hf_err *err)
     return hf_done();
 }
 
-static hf_result write_policy(struct tree_job *j, const struct hf_tree_write *w,
-                              struct hf_err *err)
+static hf_result write_policy(struct tree_job *j, const struct hf_tree_write *w, struct hf_err *err)
 {
     HF_AUTOJSON hf_json *v = hf_policy_to_json(w->policy);
     HF_TRY(hf_json_write(v, &j->value[j->record_count], err));
@@ -229,8 +225,7 @@ hf_result hf_tree_write(struct hf_tree *tree, const struct hf_tree_write *w, hf_
     return job_send(&j, err);
 }
 
-hf_result hf_tree_write_health(struct hf_tree *tree, uint64_t term,
-                               const struct hf_warm_cluster *c,
+hf_result hf_tree_write_health(struct hf_tree *tree, uint64_t term, const struct hf_warm_cluster *c,
                                const struct hf_tree_health *nodes, size_t count,
                                hf_tree_written done, void *arg, struct hf_err *err)
 {
@@ -266,8 +261,8 @@ static void read_back_done(void *arg, const struct hf_etcd_reply *reply)
         struct hf_warm_cluster *c = NULL;
         struct hf_err err;
         hf_key_parse(j->tree->prefix, kv->key, &key);
-        if (!hf_ok(hf_warm_apply(j->tree->warm, &key, kv->value, kv->value_len,
-                                 kv->create_revision, kv->mod_revision, &c, &err))) {
+        if (!hf_ok(hf_warm_apply(j->tree->warm, &key, kv->value, kv->value_len, kv->create_revision,
+                                 kv->mod_revision, &c, &err))) {
             hf_log(HF_LOG_ERROR, "RECORD_REFUSED", "a record in etcd cannot be used",
                    HF_KV("key", kv->key), HF_KV_ERR(&err));
         }

@@ -28,10 +28,10 @@ enum { HF_WARM_BACKUPS = 32 };
 struct hf_warm_backup {
     char id[HF_LABEL_SIZE];
     hf_name node;
-    char type[16];    /* "" = not known here */
+    char type[16];           /* "" = not known here */
     char name[HF_NAME_SIZE]; /* entry of the policy, "" none */
-    bool asked_here;  /* this coordinator sends the command */
-    bool begun;       /* a heartbeat showed it */
+    bool asked_here;         /* this coordinator sends the command */
+    bool begun;              /* a heartbeat showed it */
     bool finished;
     bool failed;
     char error[HF_ERROR_SIZE];
@@ -66,7 +66,7 @@ struct hf_warm_cluster {
     struct hf_exposure_ring *ring; /* of the last primary; NULL = nothing known */
     int backup_count;
     struct hf_warm_backup backups[HF_WARM_BACKUPS]; /* oldest first */
-    void *led;                     /* the leader's, see coordinator/lead/carry.h */
+    void *led;                                      /* the leader's, see coordinator/lead/carry.h */
 };
 
 struct hf_warm {
