@@ -62,6 +62,12 @@ static hf_result read_peer(struct hf_http_request *r, struct hf_err *err)
     return named;
 }
 
+static bool read_match(struct lws *wsi, enum lws_token_indexes token, char ret[HF_HTTP_MATCH_SIZE])
+{
+    return lws_hdr_total_length(wsi, token) == 0 ||
+           lws_hdr_copy(wsi, ret, HF_HTTP_MATCH_SIZE, token) > 0;
+}
+
 /* 0, or the status of a refusal with *ret_why. */
 static int read_request(struct hf_http_request *r, const char **ret_why)
 {
@@ -93,6 +99,11 @@ static int read_request(struct hf_http_request *r, const char **ret_why)
     *ret_why = "a body needs a Content-Length";
     if (lws_hdr_total_length(r->wsi, WSI_TOKEN_HTTP_TRANSFER_ENCODING) > 0) {
         return 411;
+    }
+    *ret_why = "a precondition is too long";
+    if (!read_match(r->wsi, WSI_TOKEN_HTTP_IF_MATCH, r->if_match) ||
+        !read_match(r->wsi, WSI_TOKEN_HTTP_IF_NONE_MATCH, r->if_none_match)) {
+        return 431;
     }
     *ret_why = "too many requests wait";
     return r->server->waiting >= HF_HTTP_WAITING_MAX ? 503 : 0;

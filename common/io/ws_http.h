@@ -23,6 +23,7 @@ enum {
     HF_HTTP_RESPONSE_MAX = 16777216, /* of a response */
     HF_HTTP_PATH_SIZE = 1024,
     HF_HTTP_QUERY_SIZE = 2048,
+    HF_HTTP_MATCH_SIZE = 64,   /* of If-Match and If-None-Match */
     HF_HTTP_WAITING_MAX = 1024 /* requests of one server without a response */
 };
 
@@ -57,6 +58,9 @@ const char *hf_http_query(const struct hf_http_request *r); /* without '?', enco
  */
 hf_result hf_http_query_get(const struct hf_http_request *r, const char *name, char *ret,
                             size_t size, struct hf_err *err) HF_MUST_USE;
+/* Preconditions as sent; "" = not given. */
+const char *hf_http_if_match(const struct hf_http_request *r);
+const char *hf_http_if_none_match(const struct hf_http_request *r);
 const char *hf_http_peer_uri(const struct hf_http_request *r); /* "" = no certificate */
 const char *hf_http_peer_address(const struct hf_http_request *r);
 const char *hf_http_body(const struct hf_http_request *r, size_t *ret_len); /* NUL-terminated */

@@ -36,6 +36,8 @@ struct hf_http_request {
     char method[12];
     char path[HF_HTTP_PATH_SIZE];
     char query[HF_HTTP_QUERY_SIZE];
+    char if_match[HF_HTTP_MATCH_SIZE];
+    char if_none_match[HF_HTTP_MATCH_SIZE];
     char uri[HF_TLS_URI_SIZE];
     char address[64];
     struct hf_buf body;

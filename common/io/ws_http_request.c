@@ -22,6 +22,16 @@ const char *hf_http_query(const struct hf_http_request *r)
     return r->query;
 }
 
+const char *hf_http_if_match(const struct hf_http_request *r)
+{
+    return r->if_match;
+}
+
+const char *hf_http_if_none_match(const struct hf_http_request *r)
+{
+    return r->if_none_match;
+}
+
 const char *hf_http_peer_uri(const struct hf_http_request *r)
 {
     return r->uri;

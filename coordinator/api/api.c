@@ -314,7 +314,8 @@ static hf_result parse_revision(const struct hf_api_request *request, int64_t *r
     bool match = text[0] != '\0';
     bool none = strcmp(request->if_none_match, "*") == 0;
     if (match == none) {
-        return hf_fail(err, HF_E_INVALID, "either If-Match: REVISION or If-None-Match: * is needed");
+        return hf_fail(err, HF_E_INVALID,
+                       "either If-Match: REVISION or If-None-Match: * is needed");
     }
     *ret = 0;
     if (none) {
@@ -339,14 +340,14 @@ static hf_result parse_revision(const struct hf_api_request *request, int64_t *r
 static void answer_stale(struct call *call, int64_t is, int64_t wanted)
 {
     struct hf_api_failure f = {.status = 412, .code = "stale", .rule = "REVISION"};
-    char message[256];
+    char message[320];
     (void)snprintf(f.value, sizeof f.value, "%" PRId64, is);
     if (wanted != 0) {
         (void)snprintf(f.limit, sizeof f.limit, "%" PRId64, wanted);
     }
     if (is == 0) {
-        (void)snprintf(message, sizeof message, "there is no cluster %s/%s",
-                       call->target.tenant.s, call->target.cluster.s);
+        (void)snprintf(message, sizeof message, "there is no cluster %s/%s", call->target.tenant.s,
+                       call->target.cluster.s);
     } else if (wanted == 0) {
         (void)snprintf(message, sizeof message, "cluster %s/%s is there already, at revision %s",
                        call->target.tenant.s, call->target.cluster.s, f.value);
@@ -450,8 +451,8 @@ static hf_result metrics(struct call *call, hf_lclk now, struct hf_err *err)
     return hf_done();
 }
 
-static hf_result serve_cluster(struct call *call, const struct hf_api_request *request,
-                               hf_lclk now, struct hf_err *err)
+static hf_result serve_cluster(struct call *call, const struct hf_api_request *request, hf_lclk now,
+                               struct hf_err *err)
 {
     const struct hf_api_target *t = &call->target;
     struct hf_warm_cluster *c = hf_warm_find(call->api->warm, t->tenant.s, t->cluster.s);
@@ -459,8 +460,7 @@ static hf_result serve_cluster(struct call *call, const struct hf_api_request *r
         return cluster_put(call, request, err);
     }
     if (c == NULL || c->policy == NULL) {
-        return hf_fail(err, HF_E_NOT_FOUND, "there is no cluster %s/%s", t->tenant.s,
-                       t->cluster.s);
+        return hf_fail(err, HF_E_NOT_FOUND, "there is no cluster %s/%s", t->tenant.s, t->cluster.s);
     }
     switch (t->op) {
     case HF_API_PAUSE:
@@ -510,8 +510,7 @@ void hf_api_serve(struct hf_api *api, const struct hf_api_request *request, hf_a
     if (!hf_ok(r)) {
         if (r.code == HF_E_DENIED) {
             hf_log(HF_LOG_WARNING, "USER_REFUSED", "a request was refused",
-                   HF_KV("uri", request->peer_uri), HF_KV("path", request->path),
-                   HF_KV_ERR(&err));
+                   HF_KV("uri", request->peer_uri), HF_KV("path", request->path), HF_KV_ERR(&err));
         }
         answer_failure(call, r, &err);
         return;

@@ -48,8 +48,7 @@ bool hf_api_leader(const struct hf_api *api, hf_lclk now, hf_name *ret_name,
 
 /* --- parts, each a value that the caller owns --- */
 hf_json *hf_api_version_json(const struct hf_api *api, hf_lclk now);
-hf_json *hf_api_clusters_json(const struct hf_api *api, const struct hf_identity *who,
-                              hf_lclk now);
+hf_json *hf_api_clusters_json(const struct hf_api *api, const struct hf_identity *who, hf_lclk now);
 hf_json *hf_api_cluster_json(const struct hf_warm_cluster *c);
 hf_json *hf_api_status_json(const struct hf_api *api, const struct hf_warm_cluster *c, hf_lclk now,
                             hf_wall wall);
@@ -66,8 +65,8 @@ hf_result hf_api_metrics_text(const struct hf_api *api, const struct hf_identity
                               struct hf_buf *out, struct hf_err *err) HF_MUST_USE;
 
 /* Helpers of the parts. */
-void hf_api_put_instant(hf_json *v, const char *key, int64_t us); /* 0 = null */
+void hf_api_put_instant(hf_json *v, const char *key, int64_t us);    /* 0 = null */
 void hf_api_put_name(hf_json *v, const char *key, const char *text); /* "" = null */
-void hf_api_put_lsn(hf_json *v, const char *key, hf_lsn lsn);     /* 0 = null */
+void hf_api_put_lsn(hf_json *v, const char *key, hf_lsn lsn);        /* 0 = null */
 
 #endif

@@ -77,7 +77,15 @@ static hf_result process_metrics(const struct hf_api *api, hf_lclk now, struct h
     return hf_done();
 }
 
-enum metric { EXPOSURE_SECONDS, EXPOSURE_BYTES, LEASE_SECONDS, EPOCH, PAUSED, PLAN_RUNNING, METRICS };
+enum metric {
+    EXPOSURE_SECONDS,
+    EXPOSURE_BYTES,
+    LEASE_SECONDS,
+    EPOCH,
+    PAUSED,
+    PLAN_RUNNING,
+    METRICS
+};
 
 static bool cluster_value(const struct hf_warm_cluster *c, const struct hf_measure *m,
                           enum metric which, double *ret)

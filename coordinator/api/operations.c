@@ -77,10 +77,10 @@ static hf_json *steps_json(const struct hf_plan *p)
         if (!entered && (finished(p) || s < (int)p->step)) {
             continue;
         }
-        const char *state = !entered                      ? "waiting"
-                            : s == (int)p->step           ? "running"
+        const char *state = !entered                                      ? "waiting"
+                            : s == (int)p->step                           ? "running"
                             : p->step == HF_STEP_FAILED && s == (int)last ? "failed"
-                                                          : "done";
+                                                                          : "done";
         hf_json *v = hf_json_object();
         hf_json_put_text(v, "name", hf_step_name((enum hf_step)s));
         hf_json_put_text(v, "state", state);
@@ -190,8 +190,7 @@ hf_json *hf_api_operation_json(const struct hf_warm_cluster *c, const char *id)
 hf_json *hf_api_last_json(const struct hf_warm_cluster *c)
 {
     const struct hf_plan *p = c->plan_count > 0 ? &c->plans[c->plan_count - 1]->plan : NULL;
-    const struct hf_warm_backup *b =
-        c->backup_count > 0 ? &c->backups[c->backup_count - 1] : NULL;
+    const struct hf_warm_backup *b = c->backup_count > 0 ? &c->backups[c->backup_count - 1] : NULL;
     if (p == NULL && b == NULL) {
         return NULL;
     }

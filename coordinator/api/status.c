@@ -61,8 +61,8 @@ static const char *verdict_of(const struct hf_warm_cluster *c, const struct hf_m
     }
     /* A fifth of the target is the margin. With target 0 nothing may be outstanding. */
     int64_t target = c->policy->rpo.target.us;
-    bool within = m->exposure.known && (target == 0 ? m->exposure.bytes == 0
-                                                    : m->exposure.age.us <= target / 5 * 4);
+    bool within = m->exposure.known &&
+                  (target == 0 ? m->exposure.bytes == 0 : m->exposure.age.us <= target / 5 * 4);
     return within ? "PROTECTED" : "AT_RISK";
 }
 
@@ -290,8 +290,8 @@ static hf_json *hints_json(const struct hf_warm_cluster *c, const struct hf_meas
     struct hf_policy_regions with = {.count = 0};
     for (int i = 0; i < c->node_count && m->primary != NULL; i++) {
         const struct hf_warm_node *n = c->nodes[i];
-        bool copy = n == m->primary ||
-                    (n->view.beat.state == HF_NODE_STANDBY && n->view.beat.streaming);
+        bool copy =
+            n == m->primary || (n->view.beat.state == HF_NODE_STANDBY && n->view.beat.streaming);
         bool there = !hf_measure_heard(n, now, silent) || !copy;
         for (size_t k = 0; k < with.count; k++) {
             there = there || hf_name_equal(&with.v[k], &n->view.region);

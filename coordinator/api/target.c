@@ -118,15 +118,13 @@ hf_result hf_api_authorize(const struct hf_identity *who, const struct hf_api_ta
     if (who->kind != HF_IDENTITY_USER) {
         return hf_fail(err, HF_E_DENIED, "the certificate is not a user's");
     }
-    if (!hf_name_empty(&target->tenant) &&
-        !hf_identity_may(who, &target->tenant, HF_ROLE_VIEWER)) {
+    if (!hf_name_empty(&target->tenant) && !hf_identity_may(who, &target->tenant, HF_ROLE_VIEWER)) {
         return hf_fail(err, HF_E_NOT_FOUND, "there is no cluster %s/%s", target->tenant.s,
                        target->cluster.s);
     }
     if (who->role < role) {
-        return hf_fail(err, HF_E_DENIED, "%s needs role %s, %s has %s",
-                       hf_api_op_name(target->op), hf_role_name(role), who->name.s,
-                       hf_role_name(who->role));
+        return hf_fail(err, HF_E_DENIED, "%s needs role %s, %s has %s", hf_api_op_name(target->op),
+                       hf_role_name(role), who->name.s, hf_role_name(who->role));
     }
     return hf_done();
 }

@@ -69,12 +69,23 @@ bool hf_carry_ready(const struct hf_carry *carry)
            hf_leader_active(carry->c.leader, hf_clock_lease_high());
 }
 
+/* After a pause of its own (leadership not renewed in time, the process stopped) a leader has not
+ * heard what was said meanwhile: silence counts from now on. */
+static void notice_gap(struct hf_carry *carry, hf_lclk now)
+{
+    if (hf_lclk_sub(now, carry->active_at).us > HF_MS(1000).us) {
+        carry->since = now;
+    }
+    carry->active_at = now;
+}
+
 void hf_carry_won(struct hf_carry *carry)
 {
     carry->leading = true;
     carry->ready = false;
     carry->term = hf_leader_term(carry->c.leader);
     carry->since = hf_clock_lease();
+    carry->active_at = carry->since;
     carry->sequence = 0;
     hf_tree_load(carry->c.tree);
 }
@@ -360,6 +371,7 @@ void hf_carry_tick(struct hf_carry *carry)
     if (!hf_carry_active(carry, now)) {
         return;
     }
+    notice_gap(carry, now);
     for (int i = 0; i < carry->c.warm->count; i++) {
         led_tick(hf_led_of(carry, carry->c.warm->clusters[i]), now);
     }
@@ -369,6 +381,7 @@ void hf_carry_changed(struct hf_carry *carry, struct hf_warm_cluster *c)
 {
     hf_lclk now = hf_clock_lease();
     if (hf_carry_active(carry, now)) {
+        notice_gap(carry, now);
         struct led *l = hf_led_of(carry, c);
         led_decide(l, now);
         hf_led_views(l, now);
@@ -381,6 +394,7 @@ void hf_carry_beat(struct hf_carry *carry, struct hf_warm_node *n, hf_lclk arriv
     if (!hf_carry_active(carry, now)) {
         return;
     }
+    notice_gap(carry, now);
     struct led *l = hf_led_of(carry, n->cluster);
     if (n->cluster->has_state && n->view.beat.want_lease &&
         hf_grant_ask(&l->wait, &n->cluster->state, &n->view.name, &n->view.beat, arrived)) {

@@ -83,7 +83,8 @@ struct hf_carry {
     bool ready;
     bool making_generation;
     uint64_t term;
-    hf_lclk since;
+    hf_lclk since;               /* since when it acts without a gap */
+    hf_lclk active_at;           /* when it last found itself active */
     uint64_t sequence;           /* of commands, grows within the term */
     struct hf_cluster_view view; /* reused */
     struct hf_decision decision; /* reused */

@@ -21,6 +21,7 @@ struct hf_leader {
     enum hf_lead_action_kind kind;
     hf_lclk sent;
     bool resigning;
+    hf_lclk resign_until; /* the longest grant ends here */
     bool stepping;
 };
 
@@ -158,8 +159,16 @@ static void leader_step(struct hf_leader *l, const struct hf_lead_event *event)
         leader_send(l, &out.action);
     }
     l->stepping = false;
-    hf_timer_at(l->timer, l->failed != 0 ? hf_lclk_add(now, HF_MS(50)) : out.next_wakeup);
+    bool soon = l->failed != 0 || l->resigning;
+    hf_timer_at(l->timer, soon ? hf_lclk_add(now, HF_MS(50)) : out.next_wakeup);
     leader_out(l, &out, now);
+}
+
+static struct hf_lead_event resign_event(const struct hf_leader *l)
+{
+    hf_dur left = hf_lclk_sub(l->resign_until, now_of(l));
+    return (struct hf_lead_event){.kind = HF_LEAD_RESIGN,
+                                  .remainder = left.us > 0 ? left : HF_US(0)};
 }
 
 static void leader_timer(void *arg)
@@ -169,6 +178,8 @@ static void leader_timer(void *arg)
     if (l->failed != 0) {
         e = (struct hf_lead_event){.kind = HF_LEAD_UNKNOWN, .request = l->failed};
         l->failed = 0;
+    } else if (l->resigning) { /* asked again until no request stands in its way */
+        e = resign_event(l);
     }
     leader_step(l, &e);
 }
@@ -210,7 +221,9 @@ void hf_leader_demand(struct hf_leader *l)
 void hf_leader_resign(struct hf_leader *l, hf_dur remainder)
 {
     l->resigning = true;
-    leader_step(l, &(struct hf_lead_event){.kind = HF_LEAD_RESIGN, .remainder = remainder});
+    l->resign_until = hf_lclk_add(now_of(l), remainder);
+    const struct hf_lead_event e = resign_event(l);
+    leader_step(l, &e);
 }
 
 bool hf_leader_active(const struct hf_leader *l, hf_lclk now)

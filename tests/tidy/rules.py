@@ -45,6 +45,7 @@ OWNERS = [
     (r"zstd(_errors)?\.h", r"common/io/compress[a-z0-9_]*\.c"),
     (r"systemd/.*", r"common/io/(log|service)[a-z0-9_]*\.c"),
     (r"xxhash\.h", r"common/io/(crypto|hash|pagehash)[a-z0-9_]*\.c"),
+    (r"ldns/.*", r"coordinator/route/dns_query\.c"),
     (r"libsmartcols/.*", r"coordinator/ctl/[a-z0-9_]+\.c"),
     (r"cmocka\.h", r"tests/.*"),
 ]
