@@ -153,10 +153,6 @@ static const char *lead_refusal(const struct hf_agent_step *s, const struct hf_c
         if (c->prepared_done.v != cmd->epoch.v || !c->final_known) {
             return "NOT_PREPARED: no final position for this epoch";
         }
-    } else if (c->state == HF_NODE_EMPTY) {
-        if (c->record.led.v != 0 || strstr(cmd->body, "\"init\":true") == NULL) {
-            return "NO_DATA: nothing to lead with";
-        }
     } else if (c->state != HF_NODE_UNMANAGED &&
                !(c->state == HF_NODE_DOWN && c->record.epoch.v == 0)) {
         return "NOT_PREPARED: the node is not waiting to be chosen";

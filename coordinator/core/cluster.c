@@ -43,13 +43,14 @@ void hf_decide_write(const struct hf_cluster_view *v, struct hf_decision *out)
     }
 }
 
-/* Adoption of a running or stopped PostgreSQL, or of an empty node, as the first primary. */
+/* Adoption of a running or stopped PostgreSQL as the first primary. */
 static void bootstrap(const struct hf_cluster_view *v, struct hf_decision *out)
 {
     const struct hf_policy *policy = v->policy;
-    if (policy->bootstrap.kind == HF_BOOTSTRAP_RESTORE) {
-        hf_decide_warn(out, "BOOTSTRAP: restore a node from region %s by hand, then adopt it",
-                       policy->bootstrap.name.s);
+    if (policy->bootstrap.kind != HF_BOOTSTRAP_ADOPT) {
+        hf_decide_warn(out, "BOOTSTRAP: make the first database by hand (%s), then adopt:NODE",
+                       policy->bootstrap.kind == HF_BOOTSTRAP_INIT ? "initdb"
+                                                                   : "holdfast-agent restore");
         return;
     }
     const struct hf_node_view *n = hf_view_node(v, &policy->bootstrap.name);
@@ -57,13 +58,13 @@ static void bootstrap(const struct hf_cluster_view *v, struct hf_decision *out)
         hf_decide_warn(out, "BOOTSTRAP: waiting for node %s", policy->bootstrap.name.s);
         return;
     }
-    bool init = policy->bootstrap.kind == HF_BOOTSTRAP_INIT;
-    bool ready = init ? n->beat.state == HF_NODE_EMPTY
-                      : n->beat.state == HF_NODE_UNMANAGED || n->beat.state == HF_NODE_DOWN;
+    bool ready = n->beat.state == HF_NODE_UNMANAGED || n->beat.state == HF_NODE_DOWN;
     if (!ready || n->beat.epoch.v != 0) {
-        hf_decide_warn(out, "BOOTSTRAP: node %s is %s at epoch %llu; %s", n->name.s,
-                       hf_node_state_name(n->beat.state), (unsigned long long)n->beat.epoch.v,
-                       init ? "init needs an empty node" : "adopt needs a PostgreSQL of its own");
+        hf_decide_warn(out,
+                       "BOOTSTRAP: node %s is %s at epoch %llu; adopt needs a PostgreSQL that "
+                       "no cluster has adopted",
+                       n->name.s, hf_node_state_name(n->beat.state),
+                       (unsigned long long)n->beat.epoch.v);
         return;
     }
     hf_decide_write(v, out);
@@ -89,7 +90,7 @@ static void bootstrap(const struct hf_cluster_view *v, struct hf_decision *out)
     p->to = n->name;
     p->detected_us = v->wall_us;
     p->entered_us[HF_STEP_LEAD] = v->wall_us;
-    hf_plan_reason(p, "BOOTSTRAP: %s %s", init ? "initialise" : "adopt", n->name.s);
+    hf_plan_reason(p, "BOOTSTRAP: adopt %s", n->name.s);
     out->write_plan = true;
 }
 

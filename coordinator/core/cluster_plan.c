@@ -216,6 +216,30 @@ static void step_select(const struct hf_cluster_view *v, struct hf_decision *out
     memset(&s->acked, 0, sizeof s->acked);
 }
 
+/* What a surviving repository has beyond the choice is named, with the bytes; it is not fetched: a
+ * streaming standby is nearly always ahead of the last whole segment. */
+static void step_gap(const struct hf_cluster_view *v, struct hf_decision *out)
+{
+    const struct hf_plan *plan = v->plan;
+    const struct hf_node_view *best = NULL;
+    for (int i = 0; i < v->node_count; i++) {
+        const struct hf_node_view *n = &v->nodes[i];
+        bool reachable = hf_node_present(v, n) && n->beat.repository_ok &&
+                         n->beat.wal_timeline.v == plan->parent.v;
+        if (reachable && n->beat.wal_to.v > plan->fork.v &&
+            (best == NULL || n->beat.wal_to.v > best->beat.wal_to.v)) {
+            best = n;
+        }
+    }
+    struct hf_plan *p = move(v, out, HF_STEP_LOSS);
+    if (best == NULL) {
+        hf_plan_reason(p, "GAP_NONE: no surviving repository reaches beyond the choice");
+    } else {
+        hf_plan_reason(p, "GAP_ARCHIVED: repository %s has %llu bytes beyond the choice",
+                       best->region.s, (unsigned long long)(best->beat.wal_to.v - plan->fork.v));
+    }
+}
+
 static void step_loss(const struct hf_cluster_view *v, struct hf_decision *out)
 {
     const struct hf_plan *plan = v->plan;
@@ -310,9 +334,6 @@ static void step_lead(const struct hf_cluster_view *v, struct hf_decision *out)
         c->released_epoch = from->beat.surrendered;
         c->released_serial = from->beat.surrendered_serial;
     }
-    if (plan->kind == HF_PLAN_BOOTSTRAP && v->policy->bootstrap.kind == HF_BOOTSTRAP_INIT) {
-        (void)snprintf(c->body, sizeof c->body, "{\"init\":true}");
-    }
 }
 
 static void step_route(const struct hf_cluster_view *v, struct hf_decision *out)
@@ -406,9 +427,7 @@ void hf_plan_go_on(const struct hf_cluster_view *v, struct hf_decision *out)
         step_select(v, out);
         break;
     case HF_STEP_GAP:
-        /* What repositories have beyond the streamed end was replayed by the prepare: the standby
-         * asks its restore_command for more when it stops receiving. */
-        hf_plan_reason(move(v, out, HF_STEP_LOSS), "GAP_CLOSED: the choice is the furthest");
+        step_gap(v, out);
         break;
     case HF_STEP_LOSS:
         step_loss(v, out);
