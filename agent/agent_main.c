@@ -6,10 +6,26 @@
 #include <string.h>
 
 #include "agent/cli/cli.h"
+#include "agent/cli/repository_verbs.h"
 
 static const struct hf_cli_verb verbs[] = {
     {"run", "[--config FILE]", "the daemon", hf_cli_run},
     {"status", "[--config FILE]", "what the running agent says of itself, as JSON", hf_cli_status},
+    {"init", "[--repository DIR] [--socket-dir DIR] [--port N] [--no-backup]",
+     "finds PostgreSQL, makes repository, key and configuration, takes the first backup",
+     hf_cli_init},
+    {"backup", "[--type full] [--wait SECONDS] [--spread] [--copy-wal]",
+     "takes a backup into every configured repository", hf_cli_backup},
+    {"restore",
+     "--to DIR [LABEL] [--target latest|immediate] [--target-time T] [--target-lsn L] [--timeline "
+     "N]"
+     " [--action promote|pause|shutdown] [--tablespace OID=DIR,...] [--port N] [--socket-dir DIR]"
+     " [--standby]",
+     "restores into an empty directory", hf_cli_restore},
+    {"list", "", "backups of a repository", hf_cli_list},
+    {"verify", "[LABEL]", "reads and authenticates what backups need", hf_cli_verify},
+    {"expire", "--keep-last N [--dry-run]", "deletes older backups", hf_cli_expire},
+    {"check", "", "tries everything that a backup needs", hf_cli_check},
 };
 
 static int usage(FILE *to)

@@ -282,8 +282,15 @@ static hf_result publish(struct backup *b, struct hf_backup_result *out, struct 
             out->state[i] = HF_BACKUP_BEHIND;
             continue;
         }
-        hf_result r =
-            hf_backup_publish(q->repositories[i], b->manifest->label, &published, NULL, 0, &mine);
+        hf_result r = hf_done();
+        if (!hf_pgsource_standby(b->source) && (q->copy_wal || !hf_pgsource_archiving(b->source))) {
+            r = hf_backup_copy_wal(q->repositories[i], b->manifest,
+                                   hf_pgsource_data_directory(b->source), q->zstd_level, &mine);
+        }
+        if (hf_ok(r)) {
+            r = hf_backup_publish(q->repositories[i], b->manifest->label, &published, NULL, 0,
+                                  &mine);
+        }
         if (!hf_ok(r) && i == 0) {
             *err = mine;
             return r;

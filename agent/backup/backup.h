@@ -42,11 +42,12 @@ struct hf_backup_request {
     const char *region;
     hf_epoch epoch; /* 0: stand-alone */
     enum hf_backup_type type;
-    int workers;               /* 1..16 */
-    int zstd_level;            /* 0 = default */
-    uint64_t pack_size;        /* bytes, up to 64 MiB; 0 = that */
-    uint64_t memory;           /* bytes; 0 = 96 MiB */
-    bool spread;               /* do not force the checkpoint */
+    int workers;        /* 1..16 */
+    int zstd_level;     /* 0 = default */
+    uint64_t pack_size; /* bytes, up to 64 MiB; 0 = that */
+    uint64_t memory;    /* bytes; 0 = 96 MiB */
+    bool spread;        /* do not force the checkpoint */
+    bool copy_wal;      /* WAL from the primary's pg_wal; done anyway when archive_mode is off */
     const atomic_bool *cancel; /* NULL allowed */
     /* Some times a second, from the calling thread. NULL allowed. */
     void (*progress)(void *arg, const struct hf_backup_progress *p);

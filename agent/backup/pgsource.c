@@ -20,6 +20,7 @@ struct hf_pgsource {
     uint32_t segment_size;
     bool checksums;
     bool standby;
+    bool archiving;
     char data_directory[HF_PATH_SIZE];
     struct hf_manifest_tablespace *tablespaces;
     size_t tablespace_count;
@@ -57,7 +58,7 @@ static hf_result ask_identity(struct hf_pgsource *s, struct hf_err *err)
         " current_setting('block_size'),"
         " (SELECT setting FROM pg_catalog.pg_settings WHERE name = 'wal_segment_size'),"
         " current_setting('data_checksums'), current_setting('data_directory'),"
-        " pg_catalog.pg_is_in_recovery()";
+        " pg_catalog.pg_is_in_recovery(), current_setting('archive_mode')";
     HF_AUTOPGRESULT struct hf_pg_result *r = NULL;
     HF_TRY(ask(s, SQL, &r, err));
     /* The identifier's type is signed in SQL, unsigned in pg_control. */
@@ -66,6 +67,7 @@ static hf_result ask_identity(struct hf_pgsource *s, struct hf_err *err)
     HF_TRY(get_u32(r, 0, 2, &s->segment_size, err));
     s->checksums = strcmp(hf_pg_text(r, 0, 3), "on") == 0;
     HF_TRY(hf_pg_bool(r, 0, 5, &s->standby, err));
+    s->archiving = strcmp(hf_pg_text(r, 0, 6), "off") != 0;
     if (hf_pg_length(r, 0, 4) >= sizeof(s->data_directory)) {
         return hf_fail(err, HF_E_LIMIT, "data directory of %zu bytes, allowed are %zu",
                        hf_pg_length(r, 0, 4), sizeof(s->data_directory) - 1);
@@ -220,6 +222,16 @@ uint32_t hf_pgsource_version(const struct hf_pgsource *s)
 bool hf_pgsource_checksums(const struct hf_pgsource *s)
 {
     return s->checksums;
+}
+
+bool hf_pgsource_archiving(const struct hf_pgsource *s)
+{
+    return s->archiving;
+}
+
+bool hf_pgsource_standby(const struct hf_pgsource *s)
+{
+    return s->standby;
 }
 
 const char *hf_pgsource_data_directory(const struct hf_pgsource *s)

@@ -30,6 +30,8 @@ void hf_pgsource_close(struct hf_pgsource *s); /* NULL allowed; ends a backup un
 uint64_t hf_pgsource_system_id(const struct hf_pgsource *s);
 uint32_t hf_pgsource_segment_size(const struct hf_pgsource *s);
 bool hf_pgsource_checksums(const struct hf_pgsource *s);
+bool hf_pgsource_archiving(const struct hf_pgsource *s); /* archive_mode is not off */
+bool hf_pgsource_standby(const struct hf_pgsource *s);
 const char *hf_pgsource_data_directory(const struct hf_pgsource *s);
 
 /* Version, sizes, tablespaces, collations, whether it is a standby. */
