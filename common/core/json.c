@@ -281,6 +281,16 @@ size_t hf_json_size(const hf_json *v)
 {
     return v == NULL ? 0 : (size_t)cJSON_GetArraySize(v);
 }
+void hf_json_items(const hf_json *v, const hf_json **ret, size_t n)
+{
+    const cJSON *item = v == NULL ? NULL : v->child;
+    for (size_t i = 0; i < n; i++) {
+        HF_ASSERT(item != NULL);
+        ret[i] = item;
+        item = item->next;
+    }
+}
+
 const hf_json *hf_json_at(const hf_json *v, size_t i)
 {
     return cJSON_GetArrayItem(v, (int)i);

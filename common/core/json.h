@@ -55,8 +55,11 @@ bool hf_json_is_array(const hf_json *v);
 bool hf_json_is_text(const hf_json *v);
 size_t hf_json_size(const hf_json *v);                 /* items of an array or object */
 const hf_json *hf_json_at(const hf_json *v, size_t i); /* item of an array or object */
-const char *hf_json_key(const hf_json *v);             /* name of a member, "" if none */
-const char *hf_json_text(const hf_json *v);            /* text of a string, "" otherwise */
+/* The first n items of an array in one pass (hf_json_at walks from the start each time); n <= size.
+ */
+void hf_json_items(const hf_json *v, const hf_json **ret, size_t n);
+const char *hf_json_key(const hf_json *v);  /* name of a member, "" if none */
+const char *hf_json_text(const hf_json *v); /* text of a string, "" otherwise */
 
 /* Building. New objects and arrays are owned by the caller until put into another. */
 hf_json *hf_json_object(void);
