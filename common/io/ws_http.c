@@ -112,6 +112,9 @@ static int read_request(struct hf_http_request *r, const char **ret_why)
 static void hand_over(struct hf_http_request *r)
 {
     lws_set_timeout(r->wsi, NO_PENDING_TIMEOUT, 0); /* the handler may take its time */
+    /* libwebsockets 4.1.6 neither reads nor stops polling while an answer is awaited: a client that
+     * sends more or goes away would make it spin. */
+    lws_rx_flow_control(r->wsi, 0);
     r->handed = true;
     r->server->waiting++;
     r->server->handler(r->server->arg, r);

@@ -1,4 +1,5 @@
 /* SPDX-License-Identifier: Apache-2.0 */
+#include <poll.h>
 #include <stdio.h>
 #include <string.h>
 
@@ -50,7 +51,12 @@ const char *hf_http_body(const struct hf_http_request *r, size_t *ret_len)
 
 bool hf_http_gone(const struct hf_http_request *r)
 {
-    return r->wsi == NULL;
+    if (r->wsi == NULL) {
+        return true;
+    }
+    /* Nothing is read while the answer is awaited, so the end of the connection is looked for. */
+    struct pollfd fd = {.fd = lws_get_socket_fd(r->wsi), .events = POLLRDHUP};
+    return poll(&fd, 1, 0) > 0 && (fd.revents & (POLLRDHUP | POLLHUP | POLLERR)) != 0;
 }
 
 static int hex(char c)
@@ -154,6 +160,7 @@ static void answer(struct hf_http_request *r, int status, const char *content_ty
     }
     r->response_len = len;
     lws_set_timeout(r->wsi, PENDING_TIMEOUT_HTTP_CONTENT, WRITE_TIMEOUT_SECONDS);
+    lws_rx_flow_control(r->wsi, 1); /* without it libwebsockets would not let us write either */
     lws_callback_on_writable(r->wsi);
 }
 

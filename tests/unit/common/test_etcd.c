@@ -151,7 +151,12 @@ static void put(const char *key, const char *value)
 {
     struct hf_etcd_op op = {
         .kind = HF_ETCD_PUT, .key = key, .value = value, .value_len = strlen(value)};
-    txn(&(struct hf_etcd_txn){.success = &op, .success_count = 1});
+    /* After a member was stopped the cluster may be without leader for a while. */
+    hf_lclk end = hf_lclk_add(hf_clock_lease(), HF_SEC(30));
+    do {
+        txn(&(struct hf_etcd_txn){.success = &op, .success_count = 1});
+    } while ((got.code == HF_E_AGAIN || got.code == HF_E_TIMEOUT) &&
+             !hf_lclk_reached(hf_clock_lease(), end));
     if (got.code != HF_OK) {
         fail_msg("put %s: %s", key, got.text);
     }
