@@ -1,8 +1,10 @@
 /* SPDX-License-Identifier: Apache-2.0 */
 #include "agent/health/health.h"
 
+#include <fcntl.h>
 #include <stdio.h>
 #include <string.h>
+#include <unistd.h>
 
 #include "common/base/mem.h"
 #include "common/io/clock.h"
@@ -21,6 +23,7 @@ struct look {
     /* results */
     bool complete;
     bool processes;
+    uint64_t system_id; /* of pg_control, 0 = none */
     struct hf_postmaster postmaster;
 };
 
@@ -99,6 +102,22 @@ static bool still_lives(const struct hf_postmaster *p)
            hf_ok(hf_proc_state(p->pid, &state, NULL, NULL)) && state != 'Z' && state != 'X';
 }
 
+/* The system identifier opens the file, the version of its layout follows (PostgreSQL:
+ * catalog/pg_control.h); known also while the server is down. */
+static uint64_t control_system_id(const char *path)
+{
+    struct {
+        uint64_t system_id;
+        uint32_t version;
+    } head;
+    HF_AUTOCLOSE int fd = open(path, O_RDONLY | O_CLOEXEC);
+    if (fd < 0 || pread(fd, &head, sizeof(head), 0) != (ssize_t)sizeof(head) ||
+        head.version < 1000 || head.version > 9999) {
+        return 0;
+    }
+    return head.system_id;
+}
+
 /* Worker thread. */
 static void look_run(struct hf_job *job)
 {
@@ -108,6 +127,7 @@ static void look_run(struct hf_job *job)
     l->complete = hf_file_exists(path);
     snprintf(path, sizeof(path), "%s/global/pg_control", l->instance.data_dir);
     l->complete = l->complete && hf_file_exists(path) && !hf_file_exists(l->copying_mark);
+    l->system_id = l->complete ? control_system_id(path) : 0;
     hf_instance_postmaster(&l->instance, &l->postmaster);
     if (l->postmaster.pid == 0 && still_lives(&l->last)) {
         l->postmaster = l->last; /* its file was away for a moment; it is not */
@@ -247,6 +267,7 @@ static void look_done(struct hf_job *job)
     bool other = !same_process(&l->postmaster, &h->postmaster);
     h->postmaster = l->postmaster;
     h->seen.complete = l->complete;
+    h->seen.system_id = l->system_id;
     h->seen.running = l->postmaster.pid != 0;
     h->seen.processes = l->processes;
     h->looked = true;

@@ -16,6 +16,7 @@
 #include "agent/node/fencer_start.h"
 #include "agent/node/page_keeper.h"
 #include "agent/node/socket.h"
+#include "agent/wal/wal_service.h"
 #include "common/io/config_agent.h"
 #include "common/io/worker.h"
 #include "common/io/ws.h"
@@ -65,6 +66,7 @@ struct hf_agent {
     struct hf_health *health;
     struct hf_pg_observation seen; /* newest */
     struct hf_link *link;
+    struct hf_wal_service *wal; /* NULL: no repository is configured */
     struct hf_socket *socket;
     struct hf_http_server *http;
     struct hf_message *beat; /* last heartbeat, for status */
@@ -86,6 +88,12 @@ hf_result hf_agent_record_load(const struct hf_agent_paths *paths,
 hf_result hf_agent_record_save(const struct hf_agent_paths *paths,
                                const struct hf_agent_record *record,
                                struct hf_err *err) HF_MUST_USE;
+
+/* WAL: tells the service what the node is, fills the core's facts of the repository; requests of
+ * the socket. */
+void hf_agent_wal_update(struct hf_agent *a);
+void hf_agent_wal_request(struct hf_agent *a, uint64_t ticket, const hf_json *request);
+hf_result hf_agent_wal_start(struct hf_agent *a, struct hf_err *err) HF_MUST_USE;
 
 /* Effects' sinks that need more than a line. */
 void hf_agent_backup_start(struct hf_agent *a, const struct hf_agent_effect *e);

@@ -171,6 +171,7 @@ void hf_agent_step(struct hf_agent *a, const struct hf_agent_event *event, unsig
     }
     enum hf_node_state before = a->core->state;
     bool held = a->core->holding;
+    hf_agent_wal_update(a);
     hf_lclk now = hf_clock_lease();
     hf_agent_core_step(a->core, event, now, a->effects);
     if (a->managed) {

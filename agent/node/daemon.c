@@ -112,6 +112,7 @@ static void on_operation(void *arg, const struct hf_op *op)
     if (op->kind != HF_EFFECT_PG_PROBE) {
         /* Looks that were begun before it ended say nothing any more. */
         hf_health_reset(a->health);
+        a->seen.known = false;
     }
     if (op->kind == HF_EFFECT_PG_KILL && ok && a->managed) {
         hf_page_keeper_ended(&a->keeper);
@@ -129,7 +130,10 @@ static void on_request(void *arg, uint64_t ticket, const char *verb, const hf_js
 {
     struct hf_agent *a = arg;
     struct hf_err err;
-    (void)request;
+    if (a->wal != NULL && strncmp(verb, "archive-", 8) == 0) {
+        hf_agent_wal_request(a, ticket, request);
+        return;
+    }
     if (strcmp(verb, "status") == 0) {
         HF_AUTOJSON hf_json *status = hf_agent_status(a);
         hf_socket_answer(a->socket, ticket, hf_done(), status, NULL);
@@ -238,6 +242,7 @@ static hf_result start_parts(struct hf_agent *a, const char *boot, struct hf_err
     if (a->config->coordinator_count > 0) {
         HF_TRY(hf_link_new(a->hub, a->control, a->config, boot, on_message, a, &a->link, err));
     }
+    HF_TRY(hf_agent_wal_start(a, err));
     hf_agent_step_start(a);
     if (a->config->has_postgresql) {
         const struct hf_health_config config = {.postgresql = &a->config->postgresql,
@@ -259,7 +264,10 @@ static void stop_parts(struct hf_agent *a)
     if (a->executor != NULL) {
         hf_executor_cancel(a->executor);
     }
+    hf_wal_service_free(a->wal);
+    a->wal = NULL;
     hf_socket_free(a->socket);
+    a->socket = NULL;
     hf_pool_free(a->work);
     hf_agent_backup_free(a);
     hf_pool_free(a->control);
