@@ -102,6 +102,9 @@ hf_dur hf_fencer_step(struct hf_fencer *f)
     struct hf_page_state now_read;
     bool readable = hf_ok(hf_page_read(&f->map, &now_read, NULL));
     if (readable) {
+        if (strcmp(now_read.data_dir, f->instance.data_dir) != 0) {
+            hf_instance_init(&f->instance, now_read.data_dir);
+        }
         f->last = now_read;
         f->seen = true;
     }
@@ -138,14 +141,12 @@ static void on_term(int signal)
 struct fencer_args {
     const char *page;
     const char *lock;
-    const char *data_dir;
 };
 
 static bool parse(int argc, char **argv, struct fencer_args *ret)
 {
     static const struct option options[] = {{"page", required_argument, NULL, 'p'},
                                             {"lock", required_argument, NULL, 'l'},
-                                            {"data-dir", required_argument, NULL, 'd'},
                                             {NULL, 0, NULL, 0}};
     for (int c; (c = getopt_long(argc, argv, "", options, NULL)) != -1;) {
         switch (c) {
@@ -155,14 +156,11 @@ static bool parse(int argc, char **argv, struct fencer_args *ret)
         case 'l':
             ret->lock = optarg;
             break;
-        case 'd':
-            ret->data_dir = optarg;
-            break;
         default:
             return false;
         }
     }
-    return ret->page != NULL && ret->lock != NULL && ret->data_dir != NULL && optind == argc;
+    return ret->page != NULL && ret->lock != NULL && optind == argc;
 }
 
 /* Held for life; the number in it is for people and for the agent. -1: another runs. */
@@ -247,8 +245,7 @@ int hf_fencer_main(int argc, char **argv)
 {
     struct fencer_args args = {.page = NULL};
     if (!parse(argc, argv, &args)) {
-        dprintf(STDERR_FILENO,
-                "usage: holdfast-fencer --page FILE --lock FILE --data-dir DIRECTORY\n");
+        dprintf(STDERR_FILENO, "usage: holdfast-fencer --page FILE --lock FILE\n");
         return 2;
     }
     static struct hf_fencer f;
@@ -262,7 +259,13 @@ int hf_fencer_main(int argc, char **argv)
         dprintf(STDERR_FILENO, "holdfast-fencer: %s\n", err.text);
         return 1;
     }
-    hf_instance_init(&f.instance, args.data_dir);
+    /* Whose processes it ends is said by the page: one that says nothing is of no use. */
+    if (!hf_ok(hf_page_read(&f.map, &f.last, &err))) {
+        dprintf(STDERR_FILENO, "holdfast-fencer: %s\n", err.text);
+        return 1;
+    }
+    hf_instance_init(&f.instance, f.last.data_dir);
+    f.seen = true;
     /* What an earlier fencer of this page did stays true. */
     if (!hf_ok(hf_page_read_fencer(&f.map, &f.own, NULL))) {
         f.own = (struct hf_page_fencer){.pid = 0};

@@ -34,8 +34,8 @@ enum hf_fence_why hf_fencer_decide(bool readable, bool seen, const struct hf_pag
 /* One look at the page and, if due, the fence. Publishes its half. Returns how long to sleep. */
 hf_dur hf_fencer_step(struct hf_fencer *f);
 
-/* The whole program: argv = --page FILE --lock FILE --data-dir DIRECTORY. Returns the exit status:
- * 0 ended by SIGTERM while not armed or because the page was removed, 3 another fencer runs. */
+/* The whole program: argv = --page FILE --lock FILE. Returns the exit status: 0 ended by SIGTERM
+ * while not armed or because the page was removed, 1 no usable page, 3 another fencer runs. */
 int hf_fencer_main(int argc, char **argv);
 
 #endif

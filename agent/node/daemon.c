@@ -167,7 +167,6 @@ static hf_result start_fencer(struct hf_agent *a, struct hf_err *err)
     const struct hf_fencer_files files = {.program = a->paths.fencer,
                                           .page = a->paths.page,
                                           .lock = a->paths.fencer_lock,
-                                          .data_dir = a->config->postgresql.data_dir,
                                           .log = a->paths.fencer_log};
     return hf_fencer_ensure(&files, err);
 }

@@ -35,8 +35,7 @@ hf_result hf_fencer_ensure(const struct hf_fencer_files *files, struct hf_err *e
     if (hf_fencer_runs(files->lock)) {
         return hf_done();
     }
-    const char *const argv[] = {files->program, "--page",     files->page,     "--lock",
-                                files->lock,    "--data-dir", files->data_dir, NULL};
+    const char *const argv[] = {files->program, "--page", files->page, "--lock", files->lock, NULL};
     pid_t pid = 0;
     HF_TRY(hf_child_detach(argv, files->log, &pid, err));
     for (int i = 0; i < WAIT_STEPS; i++) {

@@ -15,7 +15,6 @@ struct hf_fencer_files {
     const char *program; /* path of holdfast-fencer */
     const char *page;
     const char *lock;
-    const char *data_dir;
     const char *log; /* its messages are appended there */
 };
 
