@@ -25,6 +25,10 @@ static const struct hf_cli_verb verbs[] = {
     {"list", "", "backups of a repository", hf_cli_list},
     {"verify", "[LABEL]", "reads and authenticates what backups need", hf_cli_verify},
     {"expire", "--keep-last N [--dry-run]", "deletes older backups", hf_cli_expire},
+    {"archive-push", "PATH", "archive_command: archives one file of pg_wal", hf_cli_archive_push},
+    {"archive-get", "[--target-timeline N] [--standby] NAME PATH",
+     "restore_command: fetches one file of the archive", hf_cli_archive_get},
+    {"replicate", "", "copies to the other regions what they lack", hf_cli_replicate},
     {"check", "", "tries everything that a backup needs", hf_cli_check},
 };
 

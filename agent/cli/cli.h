@@ -19,5 +19,13 @@ struct hf_cli_verb {
 int hf_cli_run(int argc, char **argv);
 /* status --config FILE: asks the running agent at its socket, prints its JSON answer. */
 int hf_cli_status(int argc, char **argv);
+/* archive-push --config FILE PATH: the archive_command's. */
+int hf_cli_archive_push(int argc, char **argv);
+/* archive-get --config FILE [--target-timeline N] [--standby] NAME PATH: the restore_command's.
+ * Ends with 0, 1 or 255 and nothing else. */
+int hf_cli_archive_get(int argc, char **argv);
+/* replicate --config FILE: copies to every other region what it lacks of the own region's
+ * repository, once. */
+int hf_cli_replicate(int argc, char **argv);
 
 #endif

@@ -145,6 +145,39 @@ static hf_result load_wrap(struct hf_keyring *ring, struct hf_store *store, cons
     return add_wrap(ring, &wrap, err);
 }
 
+/* The lock is held. */
+static bool knows_secret(const struct hf_keyring *ring, const uint8_t *id)
+{
+    for (size_t i = 0; i < ring->secret_count; i++) {
+        if (memcmp(ring->secrets[i]->id, id, HF_SECRET_ID_SIZE) == 0) {
+            return true;
+        }
+    }
+    return false;
+}
+
+/* Owns the secret. Another thread may have loaded the same one meanwhile. */
+static hf_result take_secret(struct hf_keyring *ring, struct hf_ring_secret *secret,
+                             struct hf_err *err)
+{
+    hf_result r = hf_done();
+    pthread_mutex_lock(&ring->lock);
+    bool known = knows_secret(ring, secret->id);
+    bool room = ring->secret_count < HF_KEYRING_MAX_SECRETS;
+    if (!known && room) {
+        ring->secrets[ring->secret_count++] = secret;
+    }
+    pthread_mutex_unlock(&ring->lock);
+    if (!known && !room) {
+        r = hf_fail(err, HF_E_LIMIT, "more than %d hash secrets", HF_KEYRING_MAX_SECRETS);
+    }
+    if (known || !room) {
+        hf_wipe(secret, sizeof(*secret));
+        hf_free(secret);
+    }
+    return r;
+}
+
 static hf_result load_secret(struct hf_keyring *ring, struct hf_store *store, const char *name,
                              struct hf_err *err)
 {
@@ -153,10 +186,7 @@ static hf_result load_secret(struct hf_keyring *ring, struct hf_store *store, co
         return hf_done();
     }
     pthread_mutex_lock(&ring->lock);
-    bool known = false;
-    for (size_t i = 0; i < ring->secret_count; i++) {
-        known = known || memcmp(ring->secrets[i]->id, id, sizeof(id)) == 0;
-    }
+    bool known = knows_secret(ring, id);
     pthread_mutex_unlock(&ring->lock);
     if (known) {
         return hf_done();
@@ -168,13 +198,13 @@ static hf_result load_secret(struct hf_keyring *ring, struct hf_store *store, co
     HF_BUF(plain, HF_HASH_KEY_SIZE);
     struct hf_open_params params = {.kind = HF_OBJECT_SECRET, .name = name};
     hf_result opened = hf_object_open(ring, &params, sealed.data, sealed.len, &plain, err);
-    if (opened.code == HF_E_NOT_FOUND) {
+    if (opened.code == HF_E_DENIED) {
         return hf_done(); /* under a data key that is not ours; its writer has it */
     }
     HF_TRY(opened);
-    if (plain.len != HF_HASH_KEY_SIZE || ring->secret_count == HF_KEYRING_MAX_SECRETS) {
-        return hf_fail(err, HF_E_CORRUPT, "%s: %zu bytes, allowed are %d; %zu secrets known", name,
-                       plain.len, HF_HASH_KEY_SIZE, ring->secret_count);
+    if (plain.len != HF_HASH_KEY_SIZE) {
+        return hf_fail(err, HF_E_CORRUPT, "%s: %zu bytes, allowed are %d", name, plain.len,
+                       HF_HASH_KEY_SIZE);
     }
     struct hf_ring_secret *secret = hf_alloc(sizeof(*secret));
     memcpy(secret->id, id, sizeof(id));
@@ -182,10 +212,7 @@ static hf_result load_secret(struct hf_keyring *ring, struct hf_store *store, co
     memcpy(secret->sealed, sealed.data, sealed.len);
     secret->sealed_len = sealed.len;
     hf_wipe(plain.data, plain.len);
-    pthread_mutex_lock(&ring->lock);
-    ring->secrets[ring->secret_count++] = secret;
-    pthread_mutex_unlock(&ring->lock);
-    return hf_done();
+    return take_secret(ring, secret, err);
 }
 
 hf_result hf_keyring_load(struct hf_keyring *ring, struct hf_store *store, struct hf_err *err)

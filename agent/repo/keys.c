@@ -157,7 +157,7 @@ hf_result hf_keyring_hash_key(const struct hf_keyring *ring,
     if (found == NULL) {
         char hex[HF_HEX_SIZE(HF_SECRET_ID_SIZE)];
         hf_hex_encode(secret_id, HF_SECRET_ID_SIZE, hex);
-        return hf_fail(err, HF_E_NOT_FOUND, "hash secret %s is not in the ring", hex);
+        return hf_fail(err, HF_E_DENIED, "hash secret %s is not in the ring", hex);
     }
     *ret = found;
     return hf_done();
@@ -186,7 +186,7 @@ hf_result hf_keyring_object_keys(const struct hf_keyring *ring,
     if (dek == NULL) {
         char hex[HF_HEX_SIZE(HF_DEK_ID_SIZE)];
         hf_hex_encode(dek_id, HF_DEK_ID_SIZE, hex);
-        return hf_fail(err, HF_E_NOT_FOUND,
+        return hf_fail(err, HF_E_DENIED,
                        "foreign key: %s is sealed under data key %s, which none of ours opens",
                        name, hex);
     }

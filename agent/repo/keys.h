@@ -72,13 +72,14 @@ hf_result hf_keyring_active(const struct hf_keyring *ring, uint8_t ret_dek_id[HF
                             const struct hf_hash_key **ret_hash_key,
                             uint8_t ret_secret_id[HF_SECRET_ID_SIZE],
                             struct hf_err *err) HF_MUST_USE;
-/* The hash key of an id. HF_E_NOT_FOUND. */
+/* The hash key of an id. HF_E_DENIED: not in the ring. */
 hf_result hf_keyring_hash_key(const struct hf_keyring *ring,
                               const uint8_t secret_id[HF_SECRET_ID_SIZE],
                               const struct hf_hash_key **ret, struct hf_err *err) HF_MUST_USE;
 
-/* Keys of one object: for its frames and for its header's code (rule C1). HF_E_NOT_FOUND when the
- * DEK is not in the ring: the object was written under a foreign key. */
+/* Keys of one object: for its frames and for its header's code (rule C1). HF_E_DENIED when the DEK
+ * is not in the ring: the object was written under a foreign key, or one that is newer than the
+ * last load. Never HF_E_NOT_FOUND: an object that is there must not look absent (rule W3). */
 hf_result hf_keyring_object_keys(const struct hf_keyring *ring,
                                  const uint8_t dek_id[HF_DEK_ID_SIZE],
                                  const uint8_t salt[HF_OBJECT_SALT_SIZE], const char *name,

@@ -75,14 +75,29 @@ static bool wanted(const struct hf_config_agent *config, size_t i, const char *r
     return own == (strcmp(name, config->region.s) == 0);
 }
 
+/* The region of the i-th place: the own one first, then as configured. */
+static const char *region_at(const struct hf_site *s, const char *region, size_t at)
+{
+    for (int pass = 0; pass < 2; pass++) {
+        for (size_t i = 0; i < s->config->repository_count; i++) {
+            if (wanted(s->config, i, region, pass == 0) && at-- == 0) {
+                return s->config->repositories[i].region.s;
+            }
+        }
+    }
+    return "?";
+}
+
 static hf_result open_stores(struct hf_site *s, const char *region, struct hf_err *err)
 {
     const struct hf_config_agent *config = s->config;
     for (int pass = 0; pass < 2; pass++) {
         for (size_t i = 0; i < config->repository_count; i++) {
             if (wanted(config, i, region, pass == 0)) {
-                HF_TRY(open_store(&config->repositories[i], &s->stores[s->count], err));
+                hf_result r = open_store(&config->repositories[i], &s->stores[s->count],
+                                         &s->errors[s->count]);
                 s->count++;
+                (void)r; /* without its store the repository counts as unreachable, by its error */
             }
         }
     }
@@ -100,10 +115,12 @@ static hf_result newest_incarnation(struct hf_site *s, uint64_t *ret, struct hf_
     for (size_t i = 0; i < s->count; i++) {
         uint64_t ids[HF_REPO_MAX_INCARNATIONS];
         size_t n = 0;
-        struct hf_err mine = {0};
-        hf_result r =
-            hf_repository_incarnations(s->stores[i], s->config->tenant.s, s->config->cluster.s, ids,
-                                       HF_REPO_MAX_INCARNATIONS, &n, &mine);
+        struct hf_err mine = s->errors[i];
+        hf_result r = {mine.code};
+        if (s->stores[i] != NULL) {
+            r = hf_repository_incarnations(s->stores[i], s->config->tenant.s, s->config->cluster.s,
+                                           ids, HF_REPO_MAX_INCARNATIONS, &n, &mine);
+        }
         if (!hf_ok(r) && first.code == HF_OK) {
             first = mine;
         }
@@ -124,39 +141,65 @@ static hf_result newest_incarnation(struct hf_site *s, uint64_t *ret, struct hf_
     return hf_done();
 }
 
-static hf_result open_all(struct hf_site *s, const char *region, uint64_t system_id,
+static hf_result open_all(struct hf_site *s, const char *region, uint64_t system_id, bool any,
                           struct hf_err *err)
 {
+    size_t open = 0;
     HF_TRY(open_stores(s, region, err));
     if (system_id == 0) {
         HF_TRY(newest_incarnation(s, &system_id, err));
     }
     HF_TRY(open_ring(s->config, system_id, &s->ring, err));
     for (size_t i = 0; i < s->count; i++) {
-        hf_result r = hf_repository_open(s->stores[i], s->ring, &s->repositories[i], &s->errors[i]);
-        if (!hf_ok(r) && i == 0) {
+        hf_result r = {s->errors[i].code};
+        if (s->stores[i] != NULL) {
+            r = hf_repository_open(s->stores[i], s->ring, &s->repositories[i], &s->errors[i]);
+        }
+        open += hf_ok(r) ? 1 : 0;
+        if (!hf_ok(r) && i == 0 && !any) {
             *err = s->errors[0];
-            return hf_fail_context(err, "repository %s", hf_store_name(s->stores[0]));
+            return hf_fail_context(err, "repository %s", region_at(s, region, 0));
         }
         if (!hf_ok(r)) {
             hf_log(HF_LOG_WARNING, "REPOSITORY_UNREACHABLE", "a repository cannot be opened",
-                   HF_KV("region", hf_store_name(s->stores[i])), HF_KV_ERR(&s->errors[i]));
+                   HF_KV("region", region_at(s, region, i)), HF_KV_ERR(&s->errors[i]));
         }
+    }
+    if (open == 0) {
+        *err = s->errors[0];
+        return hf_fail_context(err, "no repository can be opened");
     }
     return hf_done();
 }
 
-hf_result hf_site_open(const struct hf_config_agent *config, const char *region, uint64_t system_id,
-                       struct hf_site *ret, struct hf_err *err)
+static hf_result open_site(const struct hf_config_agent *config, const char *region,
+                           uint64_t system_id, bool any, struct hf_site *ret, struct hf_err *err)
 {
     struct hf_site s = {.config = config};
-    hf_result r = open_all(&s, region, system_id, err);
+    hf_result r = open_all(&s, region, system_id, any, err);
     if (!hf_ok(r)) {
         hf_site_close(&s);
         return r;
     }
     *ret = s;
     return hf_done();
+}
+
+hf_result hf_site_open(const struct hf_config_agent *config, const char *region, uint64_t system_id,
+                       struct hf_site *ret, struct hf_err *err)
+{
+    return open_site(config, region, system_id, false, ret, err);
+}
+
+hf_result hf_site_open_any(const struct hf_config_agent *config, uint64_t system_id,
+                           struct hf_site *ret, struct hf_err *err)
+{
+    return open_site(config, NULL, system_id, true, ret, err);
+}
+
+const char *hf_site_region(const struct hf_site *site, size_t i)
+{
+    return region_at(site, NULL, i);
 }
 
 void hf_site_close(struct hf_site *site)

@@ -16,7 +16,7 @@
 struct hf_site {
     const struct hf_config_agent *config; /* borrowed */
     size_t count;
-    struct hf_store *stores[HF_MAX_REGIONS];
+    struct hf_store *stores[HF_MAX_REGIONS]; /* NULL: see errors */
     struct hf_keyring *ring;
     struct hf_repository *repositories[HF_MAX_REGIONS]; /* NULL: see errors */
     struct hf_err errors[HF_MAX_REGIONS];
@@ -31,6 +31,12 @@ hf_result hf_site_store(const struct hf_config_agent *config, const char *region
  * when they hold none). Fails when the first repository does not open. */
 hf_result hf_site_open(const struct hf_config_agent *config, const char *region, uint64_t system_id,
                        struct hf_site *ret, struct hf_err *err) HF_MUST_USE;
+/* The same for readers: fails only when no repository opens at all. */
+hf_result hf_site_open_any(const struct hf_config_agent *config, uint64_t system_id,
+                           struct hf_site *ret, struct hf_err *err) HF_MUST_USE;
+/* The region whose repository has place i, also when it did not open. For sites of all regions,
+ * before hf_site_compact. */
+const char *hf_site_region(const struct hf_site *site, size_t i);
 void hf_site_close(struct hf_site *site); /* may be zeroed */
 #define HF_AUTOSITE __attribute__((cleanup(hf_site_close)))
 
