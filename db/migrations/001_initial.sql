@@ -177,7 +177,7 @@ LANGUAGE sql AS $$
         (b->>'stop_lsn')::pg_lsn, (b->>'timeline')::bigint,
         CASE WHEN jsonb_typeof(b->'regions') = 'array'
              THEN ARRAY(SELECT jsonb_array_elements_text(b->'regions')) END,
-        b->>'operation')
+        coalesce(b->>'operation', b->>'command'))
     ON CONFLICT (tenant, cluster, label) DO UPDATE SET
         completed_at = excluded.completed_at, status = excluded.status,
         path = coalesce(excluded.path, backup_history.path),
