@@ -245,15 +245,16 @@ hf_result hf_warm_apply(struct hf_warm *warm, const struct hf_key *key, const ch
     return hf_done();
 }
 
-/* Samples of the end of the primary's WAL: from whoever is writable and is the primary by etcd, or
- * writable at all before there is one. */
+/* Samples of the end of the primary's WAL on its disk (what is not there was acknowledged to nobody
+ * who asked for durability, and an idle server leaves such a rest for seconds): from whoever is
+ * writable and is the primary by etcd, or writable at all before there is one. */
 static void sample_exposure(struct hf_warm_node *n)
 {
     struct hf_warm_cluster *c = n->cluster;
     const struct hf_heartbeat *b = &n->view.beat;
     bool chosen = c->has_state && !hf_name_empty(&c->state.primary);
     bool writable = b->state == HF_NODE_PRIMARY || b->state == HF_NODE_UNMANAGED;
-    hf_lsn end = b->written.v != 0 ? b->written : b->flushed;
+    hf_lsn end = b->flushed.v != 0 ? b->flushed : b->written;
     if (!writable || end.v == 0 || (chosen && !hf_name_equal(&c->state.primary, &n->view.name))) {
         return;
     }
