@@ -74,6 +74,15 @@ class Scene:
     def query(self, region, sql, database="postgres"):
         return self.lab.server(region).query(sql, database=database)
 
+    def wait_rows(self, region, sql, rows, seconds=10):
+        """Waits until the query answers so; a table that is not there yet is waited for too."""
+        def answers():
+            try:
+                return self.query(region, sql) == rows
+            except psycopg2.Error:
+                return False
+        wait_until(f"{rows} of {sql} in {region}", seconds, answers)
+
 
 @pytest.fixture(scope="module")
 def scene():
@@ -125,7 +134,7 @@ def test_a_fresh_copy_follows(scene):
     scene.script.do("us-1", "copy-1", "copy", 1, address=scene.address("eu"), node="eu-1")
     scene.script.wait("us-1", "streaming", lambda b: b["streaming"])
     scene.query("eu", "CREATE TABLE t AS SELECT 1 AS x")
-    wait_until("the row", 10, lambda: scene.query("us", "SELECT x FROM t") == [(1,)])
+    scene.wait_rows("us", "SELECT x FROM t", [(1,)])
     assert scene.query("eu", "SELECT slot_name, active FROM pg_replication_slots") == \
         [("holdfast_us_1", True)]
     assert scene.http("us", "/replica") == 200
@@ -159,7 +168,7 @@ def test_an_agent_that_is_away_shortly_is_not_noticed(scene):
 def test_prepare_cuts_the_standby_and_finds_its_end(scene):
     rows = scene.query("eu", "INSERT INTO t SELECT generate_series(1, 1000) RETURNING 1")
     assert len(rows) == 1000
-    wait_until("the rows", 10, lambda: scene.query("us", "SELECT count(*) FROM t") == [(1001,)])
+    scene.wait_rows("us", "SELECT count(*) FROM t", [(1001,)])
     beat = scene.prepare("us-1", 2)
     assert scene.query("us", "SELECT count(*) FROM pg_stat_wal_receiver") == [(0,)]
     final = beat["final"]
@@ -200,7 +209,7 @@ def test_the_old_primary_comes_back_by_a_fresh_copy(scene):
     scene.script.do("eu-1", "copy-2", "copy", 2, address=scene.address("us"), node="us-1")
     scene.script.wait("eu-1", "streaming", lambda b: b["streaming"] and b["timeline"] == "4")
     scene.query("us", "INSERT INTO t VALUES (7)")
-    wait_until("the row", 10, lambda: scene.query("eu", "SELECT 1 FROM t WHERE x = 7") == [(1,)])
+    scene.wait_rows("eu", "SELECT 1 FROM t WHERE x = 7", [(1,)])
 
 
 def test_a_start_outside_holdfast_comes_up_in_recovery(scene):
@@ -210,7 +219,7 @@ def test_a_start_outside_holdfast_comes_up_in_recovery(scene):
     os.kill(scene.lab.fencer("us"), signal.SIGKILL)
     pid = scene.lab.kill_postmaster("us")
     wait_until("its backends to go", 15, lambda: scene.lab.postgres_processes("us") == [])
-    assert pid
+    wait_until("its number to be free", 15, lambda: not os.path.exists(f"/proc/{pid}"))
     server = scene.lab.server("us").start().ready()
     try:
         assert server.query("SELECT pg_is_in_recovery()") == [(True,)]
