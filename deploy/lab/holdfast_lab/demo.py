@@ -73,7 +73,7 @@ class Demo:
     def normal(self):
         lab, story = self.lab, self.story
         story.begin(1, "a client writes through the published name; every node is healthy")
-        lab.wait_for("one primary and two streaming standbys", 180, lambda s: (
+        lab.wait_for("one primary and two streaming standbys", 90, lambda s: (
             s["primary"] == lab.node(self.eu) and len(self.standbys(s)) == 2))
         address = wait_until("the published name", 30, lambda: self._resolved())
         story.check(address == lab.address(self.eu), f"{NAME} is {address}")
@@ -276,6 +276,10 @@ def seconds(text):
 
 def show_logs(lab, out):
     """The last lines of every log, for a failed story."""
+    for table in (lab.etcd, lab.agents, lab.coordinators):
+        for process in table.values():
+            if process.child is not None and not process.running():
+                out.write(f"--- {process.name} has ended: exit {process.child.returncode}\n")
     logs = os.path.join(lab.directory, "log")
     for name in sorted(os.listdir(logs)) if os.path.isdir(logs) else []:
         if "agent" in name or "coordinator" in name or "writer" in name:
