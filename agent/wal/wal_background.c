@@ -125,11 +125,12 @@ void hf_wal_look(struct hf_wal_service *s)
     l->timeline = s->timeline;
     l->segment_size = s->segment_size;
     l->facts = s->facts;
+    l->site = hf_wal_site_hold(s); /* before a worker can have it */
     if (!hf_ok(hf_pool_submit(s->pool, HF_LANE_BULK, &l->job, &err))) {
+        hf_wal_site_drop(l->site);
         hf_free(l);
         return;
     }
-    l->site = hf_wal_site_hold(s);
     s->looking = true;
     s->jobs++;
 }
@@ -222,11 +223,12 @@ void hf_wal_record_epoch(struct hf_wal_service *s)
     (void)snprintf(e->record.primary, sizeof e->record.primary, "%s", s->config->name.s);
     (void)snprintf(e->history, sizeof e->history, "%s/pg_wal/%08X.history",
                    s->config->postgresql.data_dir, s->timeline.v);
+    e->site = hf_wal_site_hold(s); /* before a worker can have it */
     if (!hf_ok(hf_pool_submit(s->pool, HF_LANE_URGENT, &e->job, &err))) {
+        hf_wal_site_drop(e->site);
         hf_free(e);
         return;
     }
-    e->site = hf_wal_site_hold(s);
     s->recording = true;
     s->jobs++;
 }
@@ -298,11 +300,12 @@ void hf_wal_catch_up(struct hf_wal_service *s, size_t region)
     c->job.done = catch_done;
     c->s = s;
     c->region = region;
+    c->site = hf_wal_site_hold(s); /* before a worker can have it */
     if (!hf_ok(hf_pool_submit(s->pool, HF_LANE_BULK, &c->job, &err))) {
+        hf_wal_site_drop(c->site);
         hf_free(c);
         return;
     }
-    c->site = hf_wal_site_hold(s);
     r->busy = true;
     r->lagging = false;
     s->jobs++;
