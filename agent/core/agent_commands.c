@@ -38,7 +38,11 @@ static bool repeated(const struct hf_agent_core *c, const struct hf_command *cmd
     }
     switch (cmd->kind) {
     case HF_COMMAND_PREPARE:
-        return c->prepared_done.v >= cmd->epoch.v;
+        /* A node that moved on since (followed, went down) prepares again when it is asked. */
+        return c->prepared_done.v >= cmd->epoch.v &&
+               (c->state == HF_NODE_PREPARED
+                    ? c->final_known
+                    : c->state == HF_NODE_EMPTY || c->state == HF_NODE_ARCHIVE);
     case HF_COMMAND_LEAD:
         return c->record.led.v >= cmd->epoch.v;
     case HF_COMMAND_FOLLOW:
@@ -97,6 +101,7 @@ static void on_prepare(struct hf_agent_step *s, const struct hf_command *cmd)
     }
     accept(s, cmd);
     c->record.prepared = cmd->epoch;
+    c->prepare_waits = true;
     c->final_known = false;
     bool had_right = c->want && c->record.led.v < cmd->epoch.v;
     if (had_right && c->state == HF_NODE_ELECTED) {
@@ -113,6 +118,7 @@ static void on_prepare(struct hf_agent_step *s, const struct hf_command *cmd)
             c->final_timeline = c->pg.timeline;
             c->final_known = true;
             c->prepared_done = cmd->epoch;
+            c->prepare_waits = false;
             op_set(c, HF_OP_DONE, NULL);
             return;
         }
@@ -129,6 +135,7 @@ static void on_prepare(struct hf_agent_step *s, const struct hf_command *cmd)
         return;
     case HF_NODE_EMPTY:
     case HF_NODE_ARCHIVE:
+        c->prepare_waits = false;
         c->prepared_done = cmd->epoch;
         op_set(c, HF_OP_DONE, NULL);
         return;

@@ -54,13 +54,13 @@ struct hf_agent_record {
 
 /* What the health part sees of PostgreSQL. */
 struct hf_pg_observation {
-    bool complete;  /* the data directory is one that may be started */
-    bool running;   /* the postmaster lives */
-    bool processes; /* any process of the instance lives, also without a postmaster (L6) */
-    bool known;     /* an SQL answer not older than a few seconds: the rest is valid */
+    bool complete;      /* the data directory is one that may be started */
+    bool running;       /* the postmaster lives */
+    bool processes;     /* any process of the instance lives, also without a postmaster (L6) */
+    uint64_t system_id; /* of a complete directory, also when it is down (pg_control) */
+    bool known;         /* an SQL answer not older than a few seconds: the rest is valid */
     bool in_recovery;
     bool streaming;
-    uint64_t system_id;
     hf_tli timeline;
     hf_lsn written;
     hf_lsn flushed;
@@ -93,15 +93,18 @@ enum hf_agent_effect_kind {
     HF_EFFECT_REPLY,   /* `message` to the coordinator that the event's message came from */
     /* With an id, answered by EFFECT_DONE; one at a time: */
     HF_EFFECT_PG_STOP_RECEIVING, /* cut from the old primary, wait for replay, report the end */
-    HF_EFFECT_PG_FIND_END,       /* PostgreSQL is down: end of the valid WAL from its files */
+    HF_EFFECT_PG_FIND_END,       /* PostgreSQL is down: takes its upstream away (whoever starts it
+                                    now, it receives nothing: L9), then the end of the valid WAL
+                                    from its files */
     HF_EFFECT_PG_PROMOTE,        /* the lease is held */
     HF_EFFECT_PG_START_PRIMARY,  /* the lease is held: remove the signal file, start (L8) */
     HF_EFFECT_PG_ADOPT,          /* running and writable already: take charge of it (L8) */
     HF_EFFECT_PG_FOLLOW,         /* running or down: be a standby of `address` */
     HF_EFFECT_PG_COPY,           /* fresh copy of `address`, then follow it */
-    HF_EFFECT_PG_KILL,           /* end every process of the instance, verify (L6); overrides a
-                                    running effect, whose EFFECT_DONE is then ignored */
-    HF_EFFECT_PG_PROBE,          /* commit a probe at `address` */
+    HF_EFFECT_PG_KILL,           /* end every process of the instance, verify (L6); waits for no
+                                    PERSIST and overrides a running or waiting effect, whose
+                                    EFFECT_DONE is then ignored */
+    HF_EFFECT_PG_PROBE,          /* commit a probe at `address`; gives way to any other effect */
     HF_EFFECT_BACKUP,            /* body of the command; runs beside the others */
     HF_EFFECT_KINDS
 };
@@ -155,9 +158,11 @@ struct hf_agent_core {
     /* failsafe round under way */
     uint64_t round;
     hf_lclk round_sent;
+    hf_dur round_ttl; /* asked for: L may change before the answers come */
     bool round_open;
     bool round_yes[HF_MAX_NODES];
     hf_epoch prepared_done; /* completed in this life; record.prepared is what was begun */
+    bool prepare_waits;     /* begun in this life, goes on when what runs has ended */
     uint64_t backup_effect; /* running BACKUP, 0 = none */
     char backup_command[HF_LABEL_SIZE];
     bool beat_now; /* something changed that the leader should see at once */

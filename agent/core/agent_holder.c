@@ -52,6 +52,7 @@ void hf_agent_on_grant(struct hf_agent_step *s, const struct hf_grant *g)
     if (g->candidates.version > c->record.acked.version) {
         /* Durable before the next heartbeat acknowledges it (L4). */
         c->record.acked = g->candidates;
+        c->round_open = false; /* its answers were of the members of another set */
         hf_agent_persist(s);
         c->beat_now = true;
     }
@@ -82,7 +83,7 @@ static void finish_round(struct hf_agent_step *s)
     struct hf_agent_core *c = s->c;
     if (c->round_open && round_unanimous(c)) {
         c->round_open = false;
-        extend(s, hf_lease_end(c->round_sent, c->ttl), HF_LEASE_FAILSAFE);
+        extend(s, hf_lease_end(c->round_sent, c->round_ttl), HF_LEASE_FAILSAFE);
     }
 }
 
@@ -109,6 +110,7 @@ static void open_round(struct hf_agent_step *s)
     c->round++;
     c->round_open = true;
     c->round_sent = s->now;
+    c->round_ttl = c->ttl;
     memset(c->round_yes, 0, sizeof c->round_yes);
     for (int i = 0; i < c->record.acked.count; i++) {
         if (hf_name_equal(&c->record.acked.members[i], &c->config.node)) {
@@ -177,7 +179,7 @@ void hf_agent_fenced(struct hf_agent_step *s)
     }
     c->pg.running = false;
     c->pg.processes = false;
-    if (c->record.prepared.v > c->prepared_done.v && c->pg.complete) {
+    if (c->prepare_waits && c->pg.complete) {
         hf_agent_prepare_now(s);
         return;
     }

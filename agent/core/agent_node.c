@@ -17,12 +17,13 @@ static void op_end(struct hf_agent_core *c, bool ok, const char *error)
 
 static bool prepare_waits(const struct hf_agent_core *c)
 {
-    return c->record.prepared.v > c->prepared_done.v && c->record.prepared.v == c->record.epoch.v;
+    return c->prepare_waits && c->record.prepared.v == c->record.epoch.v;
 }
 
 static void prepare_done(struct hf_agent_step *s, const struct hf_agent_event *e)
 {
     struct hf_agent_core *c = s->c;
+    c->prepare_waits = false; /* a failed one is asked for again by the leader */
     if (!e->ok) {
         hf_agent_enter(s, c->pg.running ? HF_NODE_STANDBY : HF_NODE_DOWN);
         op_end(c, false, e->error);
