@@ -78,6 +78,7 @@ static void bootstrap(const struct hf_cluster_view *v, struct hf_decision *out)
     s->primary = n->name;
     s->primary_epoch = s->epoch;
     s->system_id = n->beat.system_id;
+    s->timeline = n->beat.timeline;
     s->candidates.version++;
     s->plans++;
     struct hf_plan *p = &out->plan;
@@ -100,6 +101,11 @@ static const char *primary_lost(const struct hf_cluster_view *v, char text[HF_RE
     const struct hf_cluster_state *s = v->state;
     const struct hf_node_view *p = hf_view_node(v, &s->primary);
     hf_dur limit = hf_lease_wait(v->ttl, v->margin_ppm);
+    if (s->primary_epoch.v != s->epoch.v) {
+        (void)snprintf(text, HF_REASON_SIZE, "NO_CHOICE: the last plan failed, epoch %llu is void",
+                       (unsigned long long)s->epoch.v);
+        return text;
+    }
     if (p != NULL && p->seen && p->beat.surrendered.v >= s->primary_epoch.v) {
         (void)snprintf(text, HF_REASON_SIZE, "SURRENDERED: %s gave up epoch %llu", s->primary.s,
                        (unsigned long long)s->primary_epoch.v);

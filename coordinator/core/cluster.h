@@ -142,12 +142,17 @@ hf_result hf_cluster_plan_preview(const struct hf_cluster_view *view, const char
 hf_result hf_cluster_plan_request(const struct hf_cluster_view *view, const char *wish,
                                   struct hf_decision *ret, struct hf_err *err) HF_MUST_USE;
 
-/* A heartbeat that waits for a grant: the newest of etcd's (node, epoch). */
+/* Heartbeats of etcd's (node, epoch) that wait for a grant: the one that a renewal under way may
+ * answer, and the newest that came since (else heartbeats that come faster than renewals are
+ * answered would starve each other). */
 struct hf_grant_wait {
     bool waiting;
     hf_lclk arrived;
     hf_name node;
     struct hf_heartbeat beat;
+    bool newer;
+    hf_lclk newer_arrived;
+    struct hf_heartbeat newer_beat;
 };
 /* True when the leader should renew at once (HF_LEAD_DEMAND). */
 bool hf_grant_ask(struct hf_grant_wait *w, const struct hf_cluster_state *state,

@@ -22,10 +22,38 @@ bool hf_grant_ask(struct hf_grant_wait *w, const struct hf_cluster_state *state,
     if (!grantable(state, node, beat)) {
         return false;
     }
+    if (w->waiting && hf_name_equal(&w->node, node) && w->beat.life == beat->life &&
+        w->beat.lease_serial == beat->lease_serial &&
+        w->beat.lease_epoch.v == beat->lease_epoch.v) {
+        w->newer = true;
+        w->newer_arrived = now;
+        w->newer_beat = *beat;
+        return true;
+    }
     w->waiting = true;
+    w->newer = false;
     w->arrived = now;
     w->node = *node;
     w->beat = *beat;
+    return true;
+}
+
+/* The newest that arrived before the renewal was sent; what came later goes on waiting. */
+static bool take(struct hf_grant_wait *w, hf_lclk renewal_sent, struct hf_heartbeat *ret_beat,
+                 hf_lclk *ret_arrived)
+{
+    if (!w->waiting || hf_lclk_before(renewal_sent, w->arrived)) {
+        return false;
+    }
+    bool newer = w->newer && !hf_lclk_before(renewal_sent, w->newer_arrived);
+    *ret_beat = newer ? w->newer_beat : w->beat;
+    *ret_arrived = newer ? w->newer_arrived : w->arrived;
+    w->waiting = w->newer && !newer;
+    w->newer = false;
+    if (w->waiting) {
+        w->beat = w->newer_beat;
+        w->arrived = w->newer_arrived;
+    }
     return true;
 }
 
@@ -34,27 +62,25 @@ bool hf_grant_give(struct hf_grant_wait *w, const struct hf_cluster_state *state
                    struct hf_outstanding *outstanding, struct hf_grant *ret)
 {
     (void)now;
-    if (!w->waiting || hf_lclk_before(renewal_sent, w->arrived)) {
-        return false;
-    }
-    w->waiting = false;
-    if (!grantable(state, &w->node, &w->beat)) {
-        return false; /* the choice changed meanwhile */
+    struct hf_heartbeat beat;
+    hf_lclk arrived = {0};
+    if (!take(w, renewal_sent, &beat, &arrived) || !grantable(state, &w->node, &beat)) {
+        return false; /* nothing waits, or the choice changed meanwhile */
     }
     /* The holder counts from its sending, which was before the arrival here. */
-    hf_lclk until = hf_lclk_add(w->arrived, hf_lease_wait(ttl, margin_ppm));
+    hf_lclk until = hf_lclk_add(arrived, hf_lease_wait(ttl, margin_ppm));
     if (hf_lclk_before(outstanding->until, until)) {
         outstanding->until = until;
     }
     outstanding->epoch = state->epoch;
     outstanding->node = w->node;
     memset(ret, 0, sizeof *ret);
-    ret->seq = w->beat.seq;
-    ret->life = w->beat.life;
+    ret->seq = beat.seq;
+    ret->life = beat.life;
     ret->generation = state->generation;
     ret->epoch = state->epoch;
     ret->term = term;
-    ret->serial = w->beat.lease_serial;
+    ret->serial = beat.lease_serial;
     ret->ttl = ttl;
     ret->candidates = state->candidates;
     return true;

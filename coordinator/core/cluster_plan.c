@@ -89,7 +89,8 @@ static bool surrendered(const struct hf_cluster_view *v, const struct hf_node_vi
     return from != NULL && from->seen && from->beat.surrendered.v >= v->plan->from_epoch.v;
 }
 
-/* A node that may be chosen: candidate in force, or the old holder after it gave up. */
+/* A node that may be chosen: candidate in force, or the old holder after it gave up: a holder that
+ * prepared itself for this epoch holds nothing of an older one, whatever else it forgot. */
 static bool may_choose(const struct hf_cluster_view *v, const struct hf_node_view *n,
                        const hf_name *from, hf_epoch from_epoch)
 {
@@ -97,7 +98,8 @@ static bool may_choose(const struct hf_cluster_view *v, const struct hf_node_vie
         return false;
     }
     if (hf_name_equal(&n->name, from)) {
-        return n->beat.surrendered.v >= from_epoch.v || v->state->fenced.v >= from_epoch.v;
+        return n->beat.surrendered.v >= from_epoch.v || v->state->fenced.v >= from_epoch.v ||
+               hf_node_prepared(n, v->plan->epoch);
     }
     return hf_node_eligible(v, &n->name);
 }
@@ -156,9 +158,13 @@ static void step_fence(const struct hf_cluster_view *v, struct hf_decision *out)
     const struct hf_plan *plan = v->plan;
     const struct hf_node_view *from = hf_view_node(v, &plan->from);
     const char *proof = NULL;
+    /* One of the set in force that promises nothing any more, or the holder itself: only these
+     * keep the lease from being extended. */
     int prepared = 0;
     for (int i = 0; i < v->node_count; i++) {
-        prepared += hf_node_prepared(&v->nodes[i], plan->epoch) ? 1 : 0;
+        const struct hf_node_view *n = &v->nodes[i];
+        bool counts = may_choose(v, n, &plan->from, plan->from_epoch);
+        prepared += counts && hf_node_prepared(n, plan->epoch) ? 1 : 0;
     }
     if (v->state->fenced.v >= plan->from_epoch.v) {
         proof = "FENCED: proven before";
@@ -280,6 +286,9 @@ static bool choice_failed(const struct hf_cluster_view *v, const struct hf_node_
         (void)snprintf(text, HF_REASON_SIZE, "SURRENDERED: %.63s gave up epoch %llu: %.40s",
                        to->name.s, (unsigned long long)v->plan->epoch.v, to->beat.op_error);
         return true;
+    }
+    if (v->plan->kind == HF_PLAN_BOOTSTRAP && v->plan->step == HF_STEP_LEAD) {
+        return false; /* nobody else can be adopted: this waits for the node to come back */
     }
     hf_dur limit = hf_lease_wait(v->ttl, v->margin_ppm);
     bool silent = to == NULL || hf_node_silence(v, to).us >= limit.us;
@@ -414,6 +423,11 @@ void hf_plan_go_on(const struct hf_cluster_view *v, struct hf_decision *out)
                   plan->step == HF_STEP_REPOINT || plan->step == HF_STEP_VERIFY;
     if (chosen && choice_failed(v, to, text)) {
         hf_plan_reason(move(v, out, HF_STEP_FAILED), "%s", text);
+        if (plan->step == HF_STEP_LEAD) {
+            /* The choice is void with its plan: where its timeline forks was recorded nowhere
+             * else, so it must not become the primary after all. */
+            out->state.epoch.v++;
+        }
         return;
     }
     switch (plan->step) {

@@ -44,7 +44,11 @@ static bool admissible(const struct hf_cluster_view *v, const struct hf_node_vie
         hf_plan_reason(p, "CANDIDATE_UNKNOWN: %s did not report its end", n->name.s);
         return false;
     }
-    if (hf_node_foreign(v, n) || n->beat.final_timeline.v > v->state->timeline.v) {
+    /* The last choice may have begun the timeline that was reserved for it, nobody else. */
+    hf_tli newest = old ? v->state->reserved : v->state->timeline;
+    newest = v->state->timeline.v > newest.v ? v->state->timeline : newest;
+    bool unknown = old && v->state->timeline.v == 0; /* adopted, and never seen writable */
+    if (hf_node_foreign(v, n) || (n->beat.final_timeline.v > newest.v && !unknown)) {
         hf_plan_reason(p, "OTHER_HISTORY: %s is on timeline %u, the cluster on %u", n->name.s,
                        n->beat.final_timeline.v, v->state->timeline.v);
         return false;
@@ -84,7 +88,10 @@ struct hf_loss hf_plan_loss(const struct hf_cluster_view *v, const struct hf_nod
         return loss;
     }
     const struct hf_node_view *old = hf_view_node(v, from);
-    if (v->ring == NULL || v->ring->count == 0 || old == NULL || !old->seen) {
+    /* The ring's clock is the old holder's of one life of its agent: another life's beats say
+     * nothing about how old its samples are. */
+    if (v->ring == NULL || v->ring->count == 0 || old == NULL || !old->seen ||
+        old->beat.life != v->ring->life) {
         return loss;
     }
     int64_t now_us = old->beat.clock_us + hf_lclk_sub(v->now, old->seen_at).us;
