@@ -23,7 +23,7 @@ void hf_leadership_init(struct hf_leadership *s, const struct hf_lead_config *co
 
 bool hf_leadership_active(const struct hf_leadership *s, hf_lclk now)
 {
-    return s->role == HF_LEAD_LEADER && hf_lclk_before(now, s->valid_until);
+    return s->role == HF_LEAD_LEADER && !s->resigning && hf_lclk_before(now, s->valid_until);
 }
 
 static void send(struct hf_leadership *s, enum hf_lead_action_kind kind, hf_lclk now,
@@ -42,8 +42,11 @@ static void send(struct hf_leadership *s, enum hf_lead_action_kind kind, hf_lclk
         memcpy(out->action.claim.url, s->config.url, sizeof out->action.claim.url);
         out->action.claim.ttl = s->config.ttl;
     } else if (kind == HF_LEAD_DO_RELEASE) {
+        hf_lclk until = s->release_until;
+        until = hf_lclk_before(until, s->floor) ? s->floor : until; /* inherited (L5) */
         out->action.claim.ttl = s->config.ttl;
-        out->action.claim.remainder = s->claim.remainder;
+        out->action.claim.remainder =
+            hf_lclk_before(now, until) ? hf_lclk_sub(until, now) : HF_US(0);
     }
 }
 
@@ -112,7 +115,7 @@ static void on_won(struct hf_leadership *s, const struct hf_lead_event *e, hf_lc
     s->renewal_revision = e->revision;
     s->valid_until = hf_lclk_add(s->pending_sent, s->config.ttl);
     s->demand = false;
-    out->renewed = true;
+    out->renewed = !s->resigning; /* the remainder is counted already */
     out->renewal_sent = HF_PLANTED(HF_PLANT_GRANT_WITHOUT_RENEWAL) ? now : s->pending_sent;
 }
 
@@ -157,7 +160,7 @@ static hf_lclk claim_at(const struct hf_leadership *s)
     return hf_lclk_add(s->first_seen, hf_lease_wait(ttl, s->config.margin_ppm));
 }
 
-static void act(struct hf_leadership *s, bool resign, hf_lclk now, struct hf_lead_out *out)
+static void act(struct hf_leadership *s, hf_lclk now, struct hf_lead_out *out)
 {
     if (s->request != 0 || s->role == HF_LEAD_RESIGNED) {
         return;
@@ -170,7 +173,7 @@ static void act(struct hf_leadership *s, bool resign, hf_lclk now, struct hf_lea
         return;
     }
     if (s->role == HF_LEAD_LEADER) {
-        if (resign) {
+        if (s->resigning) {
             send(s, HF_LEAD_DO_RELEASE, now, out);
         } else if ((s->demand && idle >= s->config.renew_min.us) ||
                    idle >= s->config.renew_max.us) {
@@ -178,7 +181,7 @@ static void act(struct hf_leadership *s, bool resign, hf_lclk now, struct hf_lea
         }
         return;
     }
-    if (resign) {
+    if (s->resigning) {
         s->role = HF_LEAD_RESIGNED;
     } else if (s->observed && hf_lclk_reached(now, claim_at(s))) {
         s->observed = false; /* whatever comes out, the next claim needs a fresh look */
@@ -208,17 +211,18 @@ void hf_leadership_step(struct hf_leadership *s, const struct hf_lead_event *eve
                         struct hf_lead_out *out)
 {
     memset(out, 0, sizeof *out);
-    bool resign = false;
     if (event->kind == HF_LEAD_RESIGN) {
-        resign = true;
-        hf_dur inherited = hf_lclk_before(now, s->floor) ? hf_lclk_sub(s->floor, now) : HF_US(0);
-        s->claim.remainder = event->remainder.us > inherited.us ? event->remainder : inherited;
+        /* Remembered: a request may be under way, and the answer to a release may get lost. */
+        if (!s->resigning) {
+            s->release_until = hf_lclk_add(now, event->remainder);
+        }
+        s->resigning = true;
     } else if (event->kind == HF_LEAD_DEMAND) {
         s->demand = s->role == HF_LEAD_LEADER;
     } else if (event->kind != HF_LEAD_TICK) {
         on_answer(s, event, now, out);
     }
-    act(s, resign, now, out);
+    act(s, now, out);
     out->next_wakeup = wakeup(s, now);
 }
 

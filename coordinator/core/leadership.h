@@ -41,7 +41,8 @@ enum hf_lead_event_kind {
     HF_LEAD_WON,     /* a CLAIM, RENEW or RELEASE transaction succeeded at `revision` */
     HF_LEAD_LOST,    /* its compare failed */
     HF_LEAD_UNKNOWN, /* no answer, or the request failed: it may have happened */
-    HF_LEAD_RESIGN   /* stop in good order; `remainder` = longest outstanding grant */
+    HF_LEAD_RESIGN   /* stop in good order; `remainder` = longest outstanding grant. From then on
+                        nothing is renewed, so that no grant comes after it; once is enough */
 };
 struct hf_lead_event {
     enum hf_lead_event_kind kind;
@@ -97,6 +98,8 @@ struct hf_leadership {
     bool reread; /* an outcome is unknown: read before anything else */
     bool demand;
     hf_lclk last_sent;
+    bool resigning;
+    hf_lclk release_until; /* RESIGNING: what may still run of its grants */
 };
 
 void hf_leadership_init(struct hf_leadership *s, const struct hf_lead_config *config, hf_lclk now);
