@@ -36,7 +36,7 @@ void hf_header_mac(const uint8_t mac_key[32], const uint8_t *header, size_t len,
                    uint8_t ret[HF_OBJECT_MAC_SIZE]);
 
 /* Decodes and authenticates header bytes and the code after them, and compares them with what was
- * asked for. Gives the frames' key and the header's digest. HF_E_NOT_FOUND: foreign key. */
+ * asked for. Gives the frames' key and the header's digest. HF_E_DENIED: foreign key. */
 hf_result hf_header_open(const struct hf_keyring *ring, const struct hf_open_params *params,
                          const uint8_t *bytes, size_t header_len, struct hf_object_header *ret,
                          uint8_t ret_frame_key[32], uint8_t ret_digest[HF_OBJECT_DIGEST_SIZE],
