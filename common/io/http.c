@@ -30,6 +30,7 @@ struct socket_watch {
 static void global_init(void)
 {
     HF_ASSERT(curl_global_init(CURL_GLOBAL_DEFAULT) == CURLE_OK);
+    hf_tls_system_load();
 }
 
 static void call_free(struct hf_http_call *call)

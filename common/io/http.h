@@ -21,7 +21,8 @@
 struct hf_http_client; /* keeps connections alive between calls */
 struct hf_http_call;
 
-/* max_calls: under way at once (1..256); more are refused with HF_E_LIMIT. */
+/* Make it at start: the first one in a process reads the system's trust anchors (some 20 ms).
+ * max_calls: under way at once (1..256); more are refused with HF_E_LIMIT. */
 hf_result hf_http_client_new(struct hf_loop *loop, int max_calls, struct hf_http_client **ret,
                              struct hf_err *err) HF_MUST_USE;
 /* Cancels all calls. Not from a callback. NULL allowed. */

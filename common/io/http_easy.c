@@ -81,14 +81,23 @@ static hf_result set_method(struct hf_http_call *call, const struct hf_http_clie
     return hf_done();
 }
 
+/* The system's anchors are shared instead of being read for each connection. */
+static CURLcode use_system_anchors(CURL *easy, void *ssl_ctx, void *arg)
+{
+    (void)easy;
+    (void)arg;
+    return hf_tls_system_use(ssl_ctx) ? CURLE_OK : CURLE_SSL_CACERT_BADFILE;
+}
+
 static hf_result set_tls(struct hf_http_call *call, struct hf_err *err)
 {
     SET(call, CURLOPT_SSLVERSION, (long)CURL_SSLVERSION_TLSv1_2);
     SET(call, CURLOPT_SSL_VERIFYPEER, 1L);
     SET(call, CURLOPT_SSL_VERIFYHOST, 2L);
-    if (call->ca != NULL) {
-        SET(call, CURLOPT_CAINFO, call->ca);
-        SET(call, CURLOPT_CAPATH, NULL);
+    SET(call, CURLOPT_CAINFO, call->ca);
+    SET(call, CURLOPT_CAPATH, NULL);
+    if (call->ca == NULL) {
+        SET(call, CURLOPT_SSL_CTX_FUNCTION, use_system_anchors);
     }
     if (call->certificate != NULL) {
         SET(call, CURLOPT_SSLCERT, call->certificate);

@@ -1,6 +1,7 @@
 /* SPDX-License-Identifier: Apache-2.0 */
 #include "common/io/tls.h"
 
+#include <pthread.h>
 #include <string.h>
 #include <arpa/inet.h>
 #include <openssl/err.h>
@@ -50,6 +51,31 @@ hf_result hf_tls_files_check(const struct hf_tls_files *files, struct hf_err *er
         return tls_fail(err, "key does not belong to the certificate:", files->key);
     }
     return hf_done();
+}
+
+static pthread_once_t system_once = PTHREAD_ONCE_INIT;
+static X509_STORE *system_store;
+
+static void load_system(void)
+{
+    X509_STORE *store = X509_STORE_new();
+    if (store != NULL && X509_STORE_set_default_paths(store) == 1) {
+        system_store = store;
+    } else {
+        X509_STORE_free(store);
+    }
+    ERR_clear_error();
+}
+
+void hf_tls_system_load(void)
+{
+    pthread_once(&system_once, load_system);
+}
+
+bool hf_tls_system_use(void *ssl_ctx)
+{
+    hf_tls_system_load();
+    return system_store != NULL && SSL_CTX_set1_verify_cert_store(ssl_ctx, system_store) == 1;
 }
 
 long hf_tls_options(void)

@@ -26,6 +26,12 @@ struct hf_tls_files {
  * start with the path, rather than a handshake that fails for ever. HF_E_INVALID, HF_E_IO. */
 hf_result hf_tls_files_check(const struct hf_tls_files *files, struct hf_err *err) HF_MUST_USE;
 
+/* The system's trust anchors, read once per process (some 20 ms: too long for the event loop, so
+ * call it at start) and shared by reference. hf_tls_system_use puts them into an OpenSSL context
+ * (an SSL_CTX pointer); false when there are none. Thread safe. */
+void hf_tls_system_load(void);
+bool hf_tls_system_use(void *ssl_ctx);
+
 /* OpenSSL's option bits of our servers: TLS 1.2 and newer, no renegotiation, no compression. */
 long hf_tls_options(void);
 

@@ -41,7 +41,8 @@ static int make_certs(void **state)
                    fixture_cert(&fixture, "ca", "coord", "IP:127.0.0.1") &&
                    fixture_cert(&fixture, "ca", "other", "DNS:example.test") &&
                    fixture_cert(&fixture, "ca", "alice", "URI:" USER_URI) &&
-                   fixture_cert(&fixture, "foreign", "stranger", "URI:" USER_URI)
+                   fixture_cert(&fixture, "foreign", "stranger", "URI:" USER_URI ",IP:127.0.0.1") &&
+                   setenv("SSL_CERT_FILE", fixture_path(&fixture, "ca", ".pem"), 1) == 0
                ? 0
                : -1;
 }
@@ -248,6 +249,20 @@ static void optional_certificates(void **state)
     assert_int_not_equal(got.code, HF_OK);
 }
 
+static void system_anchors(void **state)
+{
+    (void)state;
+    /* make_certs named our CA as the system's (SSL_CERT_FILE) */
+    struct hf_tls_files own = fixture_files(&fixture, "ca", "coord");
+    serve(&own, HF_HTTP_CERT_OPTIONAL);
+    ask((struct hf_http_client_request){0}, "https", "/who");
+    assert_string_equal(got.body, "GET /who q=- uri= len=0 ");
+    struct hf_tls_files foreign = fixture_files(&fixture, "ca", "stranger");
+    serve(&foreign, HF_HTTP_CERT_OPTIONAL);
+    ask((struct hf_http_client_request){0}, "https", "/who");
+    assert_int_equal(got.code, HF_E_DENIED);
+}
+
 static void late_answers(void **state)
 {
     (void)state;
@@ -445,6 +460,7 @@ int main(void)
         T(bodies_are_bounded),
         T(users_are_known_by_certificate),
         T(optional_certificates),
+        T(system_anchors),
         T(late_answers),
         T(websockets_are_refused),
         T(silence_and_refusal),
