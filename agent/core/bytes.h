@@ -97,6 +97,9 @@ static inline void hf_write_bytes(struct hf_writer *w, const void *bytes, size_t
         w->ok = false;
         return;
     }
+    if (n == 0) {
+        return; /* bytes may be NULL */
+    }
     memcpy(w->p, bytes, n);
     w->p += n;
     w->left -= n;

@@ -32,7 +32,8 @@ hf_result hf_wal_name_parse(const char *text, uint64_t segment_size, struct hf_w
     uint32_t log = 0;
     uint32_t seg = 0;
     struct hf_wal_name name = {0};
-    if (n == 16 && hex8(text, &tli) && strcmp(text + 8, ".history") == 0 && tli > 1) {
+    /* Timeline 1 has no history, but at a promotion PostgreSQL asks the archive for it. */
+    if (n == 16 && hex8(text, &tli) && strcmp(text + 8, ".history") == 0 && tli > 0) {
         name.kind = HF_WAL_HISTORY;
         name.timeline = HF_TLI(tli);
         *ret = name;

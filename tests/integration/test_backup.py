@@ -1,0 +1,411 @@
+# SPDX-License-Identifier: Apache-2.0
+"""The backup engine by its command line alone, on one PostgreSQL and directories as repositories:
+what it makes restores and is sound; what is damaged, foreign or half-done is refused by name."""
+import glob
+import json
+import os
+import shutil
+import signal
+import subprocess
+import tempfile
+import time
+
+import pytest
+from conftest import build_dir
+from holdfast_lab.process import as_user, clean_environment, wait_until
+
+BIN = "/usr/lib/postgresql/15/bin"
+USER = "postgres" if os.getuid() == 0 else None
+FAULTS = ["keys.prepare", "backup.begin", "backup.read", "backup.pack", "backup.map",
+          "backup.pending", "backup.manifest"]
+
+
+class Host:
+    """One PostgreSQL that archives into two directories, used by holdfast-agent alone."""
+
+    def __init__(self):
+        self.dir = tempfile.mkdtemp(prefix="hf-backup-")
+        os.chmod(self.dir, 0o755)
+        if USER:
+            shutil.chown(self.dir, USER)
+        self.data = self.path("data")
+        self.config = self.path("cfg/agent.yaml")
+        self.agent = os.path.join(build_dir(), "holdfast-agent")
+        self.port = 54000 + os.getpid() % 1000
+        self.started = set()
+
+    def path(self, name):
+        return os.path.join(self.dir, name)
+
+    def run(self, *argv, check=True, env=None, timeout=120):
+        done = subprocess.run(as_user(USER, list(argv)), capture_output=True, text=True, cwd="/",
+                              timeout=timeout, check=False,
+                              env=clean_environment(self.dir, env))
+        if check and done.returncode != 0:
+            pytest.fail(f"{' '.join(argv)}: {done.returncode}\n{done.stdout}{done.stderr}"
+                        f"{self.logs()}")
+        return done
+
+    def logs(self):
+        """The last lines of every server's log."""
+        text = ""
+        for name in glob.glob(self.path("*.log")):
+            with open(name, encoding="utf-8", errors="replace") as f:
+                text += f"--- {os.path.basename(name)}\n" + "".join(f.readlines()[-6:])
+        return text
+
+    def holdfast(self, verb, *words, **options):
+        return self.run(self.agent, verb, "--config", self.config, *words, **options)
+
+    def start(self, data, port):
+        self.run(f"{BIN}/pg_ctl", "-D", data, "-l", data + ".log", "-w", "-t", "60",
+                 "-o", f"-p {port} -k {self.dir} -c listen_addresses=", "start")
+        self.started.add(data)
+
+    def stop(self, data):
+        if data in self.started:
+            self.run(f"{BIN}/pg_ctl", "-D", data, "-m", "fast", "-w", "stop", check=False)
+            self.started.discard(data)
+
+    def sql(self, text, port=None, database="postgres"):
+        return self.run(f"{BIN}/psql", "-XAt", "-h", self.dir, "-p", str(port or self.port), "-U",
+                        "postgres", "-c", text, database).stdout.strip()
+
+    def make(self):
+        self.run(f"{BIN}/initdb", "-k", "-U", "postgres", "-D", self.data, "--no-sync", "-A",
+                 "trust")
+        os.makedirs(self.path("spc"))
+        os.makedirs(self.path("cfg"))
+        for name in ("spc", "cfg"):
+            if USER:
+                shutil.chown(self.path(name), USER)
+        with open(os.path.join(self.data, "postgresql.auto.conf"), "a", encoding="ascii") as f:
+            f.write("archive_mode = on\nfsync = off\nmax_wal_size = 1GB\n"
+                    f"archive_command = '{self.agent} archive-push --config {self.config} %p'\n")
+        self.start(self.data, self.port)
+        self.run(f"{BIN}/pgbench", "-i", "-q", "-s", "5", "-h", self.dir, "-p", str(self.port),
+                 "-U", "postgres", "postgres")
+        self.sql("CREATE EXTENSION amcheck")
+        self.sql(f"CREATE TABLESPACE spc LOCATION '{self.path('spc')}'")
+        self.sql("CREATE TABLE far (n int PRIMARY KEY, t text) TABLESPACE spc")
+        self.sql("INSERT INTO far SELECT n, repeat('x', 100) FROM generate_series(1, 20000) n")
+        self.sql("CREATE UNLOGGED TABLE forgotten AS SELECT generate_series(1, 1000) n")
+        self.sql("CHECKPOINT")
+        self.holdfast("init", "--socket-dir", self.dir, "--port", str(self.port), "--no-backup",
+                      "--user", "postgres")
+        with open(self.config, encoding="ascii") as f:
+            text = f.read()
+        os.makedirs(self.path("cfg/second"))
+        if USER:
+            shutil.chown(self.path("cfg/second"), USER)
+        second = f"\n  far: {{type: posix, path: \"{self.path('cfg/second')}\"}}\nencryption"
+        with open(self.config, "w", encoding="ascii") as f:
+            f.write(text.replace("\nencryption", second))
+        return self
+
+    def backup(self, *words):
+        return json.loads(self.holdfast("backup", "-o", "json", *words).stdout)
+
+    def backups(self):
+        found = json.loads(self.holdfast("list", "-o", "json").stdout)["backups"]
+        return [b["label"] for b in found if b["state"] == "complete"]
+
+    def files(self, pattern):
+        return sorted(glob.glob(self.path(f"cfg/repository/*/*/*/{pattern}")))
+
+    def restore(self, name, *words, check=True):
+        target = self.path(name)
+        spc = self.path(name + "-spc")
+        oid = self.sql("SELECT oid FROM pg_tablespace WHERE spcname = 'spc'")
+        done = self.holdfast("restore", "--to", target, "--tablespace", f"{oid}={spc}", *words,
+                             check=check)
+        return target, done
+
+    def opened(self, target, port=None):
+        """Starts a restored directory and waits for the end of its recovery."""
+        port = port or self.port + 1
+        self.start(target, port)
+        wait_until("recovery to end", 60, lambda: self.sql("SELECT pg_is_in_recovery()",
+                                                           port) == "f")
+        return port
+
+    def end(self):
+        for data in list(self.started):
+            self.stop(data)
+        shutil.rmtree(self.dir, ignore_errors=True)
+
+
+@pytest.fixture(scope="module")
+def host():
+    h = Host()
+    try:
+        yield h.make()
+    finally:
+        h.end()
+
+
+@pytest.fixture(scope="module")
+def backed_up(host):
+    """A full backup, taken while pgbench writes."""
+    load = subprocess.Popen(as_user(USER, [
+        f"{BIN}/pgbench", "-n", "-c", "2", "-T", "6", "-h", host.dir, "-p", str(host.port), "-U",
+        "postgres", "postgres"]), stdout=subprocess.DEVNULL, stderr=subprocess.DEVNULL)
+    time.sleep(1)
+    host.taken = host.backup()
+    assert load.poll() is None, "the load ended before the backup did"
+    load.wait(60)
+    host.rows = int(host.sql("SELECT count(*) FROM pgbench_history"))
+    end = host.sql("SELECT pg_walfile_name(pg_switch_wal())")
+    wait_until("the last segment to be archived", 60,
+               lambda: host.sql("SELECT last_archived_wal FROM pg_stat_archiver") >= end)
+    return host
+
+
+def test_it_is_complete_in_every_repository(backed_up):
+    assert backed_up.taken["repositories"] == {"local": "complete", "far": "complete"}
+    assert backed_up.taken["page_findings"] == "0"
+    for region in ("local", "far"):
+        report = json.loads(backed_up.holdfast("verify", "--region", region, "-o", "json").stdout)
+        assert report["problems"] == [] and report["good"] == "1"
+
+
+def test_packs_keep_their_bound_and_hold_no_plaintext(backed_up):
+    packs = backed_up.files("backup/*/pack-*")
+    assert packs and all(os.path.getsize(p) <= 64 << 20 for p in packs)
+    for pack in packs:
+        with open(pack, "rb") as f:
+            assert b"x" * 64 not in f.read()
+
+
+def test_a_restore_is_the_database_again(backed_up):
+    target, _ = backed_up.restore("latest")
+    port = backed_up.opened(target)
+    try:
+        assert int(backed_up.sql("SELECT count(*) FROM pgbench_history", port)) == backed_up.rows
+        assert backed_up.sql("SELECT sum(abalance) = (SELECT sum(delta) FROM pgbench_history) "
+                             "FROM pgbench_accounts", port) == "t"
+        assert backed_up.sql("SELECT count(*) FROM far", port) == "20000"
+        assert backed_up.sql("SELECT count(*) FROM forgotten", port) == "0"
+        assert backed_up.sql("SHOW archive_mode", port) == "off"
+        backed_up.run(f"{BIN}/pg_amcheck", "-h", backed_up.dir, "-p", str(port), "-U", "postgres",
+                      "--heapallindexed", "postgres")
+    finally:
+        backed_up.stop(target)
+    backed_up.run(f"{BIN}/pg_checksums", "-c", "-D", target)
+
+
+def test_restore_to_a_time(backed_up):
+    backed_up.sql("CREATE TABLE early AS SELECT 1")
+    time.sleep(1.1)
+    target_time = backed_up.sql("SELECT to_char(clock_timestamp() AT TIME ZONE 'UTC', "
+                                "'YYYY-MM-DD\"T\"HH24:MI:SS.US\"Z\"')")
+    time.sleep(1.1)
+    backed_up.sql("CREATE TABLE late AS SELECT 1")
+    end = backed_up.sql("SELECT pg_walfile_name(pg_switch_wal())")
+    wait_until("archiving", 60, lambda: backed_up.sql(
+        "SELECT last_archived_wal FROM pg_stat_archiver") >= end)
+    target, _ = backed_up.restore("timed", "--target-time", target_time)
+    port = backed_up.opened(target)
+    try:
+        assert backed_up.sql("SELECT to_regclass('early') IS NOT NULL, to_regclass('late') IS NULL",
+                             port) == "t|t"
+    finally:
+        backed_up.stop(target)
+
+
+def test_a_time_after_the_archive_goes_to_its_end_and_says_so(backed_up):
+    later = time.strftime("%Y-%m-%dT%H:%M:%SZ", time.gmtime(time.time() + 3600))
+    target, done = backed_up.restore("beyond", "--target-time", later)
+    assert "archive's end" in done.stderr
+    port = backed_up.opened(target)
+    backed_up.stop(target)
+    assert port
+
+
+def test_what_cannot_be_reached_is_refused(backed_up):
+    _, done = backed_up.restore("no", "--target-time", "2020-01-01T00:00:00Z", check=False)
+    assert done.returncode == 1 and "before the stop" in done.stderr
+    assert not os.path.exists(backed_up.path("no"))
+    _, done = backed_up.restore("no", "--target-lsn", "0/100", check=False)
+    assert done.returncode == 1 and "before the stop" in done.stderr
+    _, done = backed_up.restore("no", "--timeline", "7", check=False)
+    assert done.returncode != 0 and "timeline 7" in done.stderr
+
+
+def test_nothing_is_written_over(backed_up):
+    before = sorted(os.listdir(backed_up.data))
+    done = backed_up.holdfast("restore", "--to", backed_up.data, check=False)
+    assert done.returncode == 1
+    assert sorted(os.listdir(backed_up.data)) == before
+    done = backed_up.holdfast("restore", "--to", backed_up.path("fresh"), check=False)
+    assert done.returncode == 1 and "tablespace" in done.stderr  # its old place is in use
+
+
+class damage:
+    """Puts a repository's file right again afterwards."""
+
+    def __init__(self, path):
+        self.path = path
+
+    def __enter__(self):
+        with open(self.path, "rb") as f:
+            self.good = f.read()
+        return self
+
+    def write(self, data):
+        with open(self.path, "wb") as f:
+            f.write(data)
+        os.chmod(self.path, 0o600)
+        if USER:
+            shutil.chown(self.path, USER)
+
+    def __exit__(self, *_):
+        self.write(self.good)
+
+
+def flipped(data, at):
+    return data[:at] + bytes([data[at] ^ 1]) + data[at + 1:]
+
+
+@pytest.mark.parametrize("what", ["pack", "map", "manifest", "swapped", "gone", "wal"])
+def test_damage_is_refused_by_name(backed_up, what):
+    leaf = {"swapped": "pack", "gone": "pack"}.get(what, what)
+    path = backed_up.files("wal/*/*" if what == "wal" else f"backup/*/{leaf}*")[0]
+    if what == "wal":
+        path = [p for p in backed_up.files("wal/*/*") if p.split("/")[-1] ==
+                first_segment(backed_up)][0]
+    with damage(path) as d:
+        if what == "swapped":
+            with open(backed_up.files("backup/*/pack*")[1], "rb") as f:
+                d.write(f.read())
+        elif what == "gone":
+            os.unlink(path)
+        elif what == "manifest":
+            d.write(d.good[:len(d.good) * 2 // 3])
+        else:
+            d.write(flipped(d.good, len(d.good) // 2))
+        done = backed_up.holdfast("verify", check=False)
+        assert done.returncode == 1
+        assert os.path.basename(path) in done.stderr
+        wanted = {"swapped": "swapped", "manifest": "cut short"}.get(what)
+        assert wanted is None or wanted in done.stderr
+        if what == "map" or what == "manifest":
+            target, done = backed_up.restore("damaged", "--region", "local", check=False)
+            assert done.returncode != 0 and os.path.basename(path) in done.stderr
+            assert not os.path.exists(os.path.join(target, "global", "pg_control"))
+            shutil.rmtree(target, ignore_errors=True)
+            shutil.rmtree(target + "-spc", ignore_errors=True)
+    assert backed_up.holdfast("verify").returncode == 0
+
+
+def first_segment(host):
+    start = json.loads(host.holdfast("list", "-o", "json").stdout)["backups"][0]["start"]
+    return f"00000001{0:08X}{int(start.split('/')[1], 16) >> 24:08X}"
+
+
+def test_a_damaged_object_is_read_from_another_region(backed_up):
+    path = backed_up.files("backup/*/pack*")[0]
+    with damage(path) as d:
+        d.write(flipped(d.good, len(d.good) // 2))
+        target, _ = backed_up.restore("elsewhere")
+    port = backed_up.opened(target)
+    backed_up.stop(target)
+    assert port
+
+
+def test_wrong_key_is_refused(backed_up):
+    key = backed_up.path("cfg/k1.key")
+    with damage(key) as d:
+        d.write(b"0" * 63 + b"1\n")
+        for verb in (["list"], ["verify"], ["backup"]):
+            done = backed_up.holdfast(*verb, check=False)
+            assert done.returncode == 12 and "wrong key" in done.stderr and "k1" in done.stderr
+    assert len(backed_up.backups()) == 1
+
+
+def test_a_damaged_page_is_found_and_does_not_stop_the_backup(backed_up):
+    backed_up.sql("CREATE TABLE frail AS SELECT generate_series(1, 1000) n")
+    relation = backed_up.sql("SELECT pg_relation_filepath('frail')")
+    backed_up.sql("CHECKPOINT")
+    path = os.path.join(backed_up.data, relation)
+    with damage(path) as d:
+        d.write(flipped(d.good, 8192 + 5000))
+        taken = backed_up.backup()
+    assert taken["page_findings"] == "1"
+    assert backed_up.holdfast("verify", taken["label"]).returncode == 0
+    backed_up.sql("DROP TABLE frail")
+
+
+def faults_compiled(host):
+    done = host.holdfast("backup", env={"HF_FAULT": "backup.begin=error"}, check=False)
+    return done.returncode != 0 and "backup.begin" in done.stderr
+
+
+@pytest.mark.parametrize("point", FAULTS)
+def test_killed_at_any_point_nothing_published_is_lost(backed_up, point):
+    if not faults_compiled(backed_up):
+        pytest.skip("built without fault points")
+    before = backed_up.backups()
+    done = backed_up.holdfast("backup", env={"HF_FAULT": f"{point}=kill"}, check=False)
+    assert done.returncode == -signal.SIGKILL
+    assert backed_up.holdfast("verify").returncode == 0
+    assert [b for b in backed_up.backups() if b in before] == before
+    assert backed_up.sql("SELECT count(*) FROM pgbench_branches") == "5"
+    time.sleep(1.1)
+
+
+def test_killed_in_the_middle_verify_is_clean(backed_up):
+    before = backed_up.backups()
+    time.sleep(1.1)
+    running = subprocess.Popen(as_user(USER, [backed_up.agent, "backup", "--config",
+                                              backed_up.config], tied=False),
+                               stdout=subprocess.DEVNULL, stderr=subprocess.DEVNULL)
+    wait_until("the backup to begin", 30, lambda: running.poll() is not None or len(
+        backed_up.files("backup/*/begin")) > len(backed_up.files("backup/*/manifest")),
+               every=0.002)
+    running.kill()
+    running.wait()
+    assert backed_up.holdfast("verify").returncode == 0
+    assert [b for b in backed_up.backups() if b in before] == before
+
+
+@pytest.mark.parametrize("point", ["restore.write", "restore.recovery", "restore.control"])
+def test_nothing_half_restored_starts(backed_up, point):
+    if not faults_compiled(backed_up):
+        pytest.skip("built without fault points")
+    target = backed_up.path("half-" + point)
+    oid = backed_up.sql("SELECT oid FROM pg_tablespace WHERE spcname = 'spc'")
+    done = backed_up.holdfast("restore", "--to", target, "--tablespace", f"{oid}={target}-spc",
+                              env={"HF_FAULT": f"{point}=kill"}, check=False)
+    assert done.returncode == -signal.SIGKILL
+    assert os.path.exists(os.path.join(target, "holdfast-restore.unfinished"))
+    started = backed_up.run(f"{BIN}/postgres", "-D", target, "-k", backed_up.dir, "-p",
+                            str(backed_up.port + 2), check=False, timeout=30)
+    assert started.returncode != 0
+
+
+def test_a_lost_region_leaves_the_own_one_complete(backed_up):
+    second = backed_up.path("cfg/second")
+    os.rename(second, second + ".away")
+    try:
+        time.sleep(1.1)
+        taken = json.loads(backed_up.holdfast("backup", "-o", "json").stdout)
+        assert taken["repositories"]["local"] == "complete"
+        assert taken["repositories"].get("far") != "complete"
+    finally:
+        shutil.rmtree(second, ignore_errors=True)
+        os.rename(second + ".away", second)
+
+
+def test_expiry_keeps_what_is_needed(backed_up):
+    before = backed_up.backups()
+    assert len(before) >= 3
+    done = backed_up.holdfast("expire", "--keep-last", "2", "--dry-run")
+    assert "would expire" in done.stdout
+    assert backed_up.backups() == before
+    backed_up.holdfast("expire", "--keep-last", "2")
+    assert backed_up.backups() == before[-2:]
+    assert not backed_up.files(f"backup/{before[0]}/*")
+    assert backed_up.holdfast("verify").returncode == 0
+    refused = backed_up.holdfast("expire", "--keep-last", "0", check=False)
+    assert refused.returncode == 1 and "never deleted" in refused.stderr
