@@ -1,0 +1,329 @@
+/* SPDX-License-Identifier: Apache-2.0
+ *
+ * The lease page: layout, refusals, torn reads, one writer a half; and what the keeper makes of it.
+ */
+#include <setjmp.h>
+#include <stdarg.h>
+#include <stddef.h>
+#include <stdint.h>
+#include <pthread.h>
+#include <stdatomic.h>
+#include <stdio.h>
+#include <stdlib.h>
+#include <string.h>
+#include <unistd.h>
+#include <cmocka.h>
+
+#include "agent/fence/fencer.h"
+#include "agent/fence/page.h"
+#include "agent/node/page_keeper.h"
+#include "common/io/clock.h"
+
+static char directory[64];
+static char path[128];
+
+static int setup(void **state)
+{
+    (void)state;
+    snprintf(directory, sizeof(directory), "/tmp/hf-page-XXXXXX");
+    assert_non_null(mkdtemp(directory));
+    snprintf(path, sizeof(path), "%s/lease.page", directory);
+    return 0;
+}
+
+static int teardown(void **state)
+{
+    (void)state;
+    unlink(path);
+    rmdir(directory);
+    return 0;
+}
+
+static void ok(hf_result r, const struct hf_err *err)
+{
+    if (!hf_ok(r)) {
+        fail_msg("%s", err->text);
+    }
+}
+
+static struct hf_page_state sample(void)
+{
+    struct hf_page_state s = {.generation = HF_GENERATION(2),
+                              .epoch = HF_EPOCH(7),
+                              .serial = 3,
+                              .deadline = {1000},
+                              .commits_until = {INT64_MAX},
+                              .open = true,
+                              .newest_epoch = HF_EPOCH(7),
+                              .armed = true,
+                              .postmaster_pid = 42,
+                              .postmaster_start = 99,
+                              .grace = {5}};
+    snprintf(s.data_dir, sizeof(s.data_dir), "/data");
+    return s;
+}
+
+static void test_written_is_read(void **state)
+{
+    (void)state;
+    struct hf_err err;
+    struct hf_page_map map;
+    struct hf_page_state s = sample();
+    struct hf_page_state got;
+    ok(hf_page_open(path, true, &map, &err), &err);
+    assert_int_equal(hf_page_read(&map, &got, &err).code, HF_E_INVALID); /* nothing there yet */
+    hf_page_write(&map, &s);
+    ok(hf_page_read(&map, &got, &err), &err);
+    assert_int_equal(got.epoch.v, 7);
+    assert_int_equal(got.serial, 3);
+    assert_int_equal(got.deadline.us, 1000);
+    assert_true(got.open && got.armed && !got.guard);
+    assert_string_equal(got.data_dir, "/data");
+    /* The bytes are where another implementation looks for them. */
+    unsigned char raw[HF_PAGE_SIZE];
+    assert_int_equal(pread(map.fd, raw, sizeof(raw), 0), HF_PAGE_SIZE);
+    assert_memory_equal(raw, "HFPAGE1\0\1\0\0\0", 12);
+    assert_int_equal(raw[72], 7);
+    assert_int_equal(raw[80], 3);
+    assert_int_equal(raw[104], 1);
+    assert_int_equal(raw[120], 42);
+    assert_memory_equal(raw + 144, "/data", 6);
+    hf_page_close(&map);
+}
+
+static void test_halves_do_not_touch_each_other(void **state)
+{
+    (void)state;
+    struct hf_err err;
+    struct hf_page_map map;
+    struct hf_page_state s = sample();
+    struct hf_page_state got;
+    struct hf_page_fencer f = {.pid = 5, .fenced_epoch = HF_EPOCH(6), .fenced_serial = 2};
+    struct hf_page_fencer f_got;
+    ok(hf_page_open(path, true, &map, &err), &err);
+    hf_page_write(&map, &s);
+    hf_page_write_fencer(&map, &f);
+    s.serial = 4;
+    hf_page_write(&map, &s);
+    ok(hf_page_read_fencer(&map, &f_got, &err), &err);
+    assert_int_equal(f_got.pid, 5);
+    assert_int_equal(f_got.fenced_epoch.v, 6);
+    hf_page_write_fencer(&map, &f);
+    ok(hf_page_read(&map, &got, &err), &err);
+    assert_int_equal(got.serial, 4);
+    hf_page_close(&map);
+}
+
+static void test_foreign_pages_are_refused(void **state)
+{
+    (void)state;
+    struct hf_err err;
+    struct hf_page_map map;
+    struct hf_page_state s = sample();
+    struct hf_page_state got;
+    ok(hf_page_open(path, true, &map, &err), &err);
+    hf_page_write(&map, &s);
+    struct hf_page_map other = map;
+    other.identity.boot[0] = other.identity.boot[0] == 'x' ? 'y' : 'x';
+    assert_int_equal(hf_page_read(&other, &got, &err).code, HF_E_STALE);
+    other = map;
+    other.identity.time_namespace++;
+    assert_int_equal(hf_page_read(&other, &got, &err).code, HF_E_STALE);
+    assert_false(hf_page_is_open(&other, HF_EPOCH(7), (hf_lclk){0}));
+    map.page->version = 2;
+    assert_int_equal(hf_page_read(&map, &got, &err).code, HF_E_INVALID);
+    map.page->version = HF_PAGE_VERSION;
+    map.page->armed = 2;
+    assert_int_equal(hf_page_read(&map, &got, &err).code, HF_E_INVALID);
+    hf_page_close(&map);
+    assert_int_equal(truncate(path, 100), 0);
+    assert_int_equal(hf_page_open(path, true, &map, &err).code, HF_E_INVALID);
+}
+
+static void test_a_writer_that_died_within_is_noticed_and_taken_over(void **state)
+{
+    (void)state;
+    struct hf_err err;
+    struct hf_page_map map;
+    struct hf_page_state s = sample();
+    struct hf_page_state got;
+    ok(hf_page_open(path, true, &map, &err), &err);
+    hf_page_write(&map, &s);
+    map.page->sequence |= 1;
+    assert_int_equal(hf_page_read(&map, &got, &err).code, HF_E_AGAIN);
+    assert_false(hf_page_is_open(&map, HF_EPOCH(7), (hf_lclk){0}));
+    hf_page_write(&map, &s);
+    ok(hf_page_read(&map, &got, &err), &err);
+    hf_page_close(&map);
+}
+
+static atomic_bool stop_writer;
+
+static void *write_on(void *arg)
+{
+    struct hf_page_map *map = arg;
+    struct hf_page_state s = sample();
+    for (uint64_t i = 1; !atomic_load(&stop_writer); i++) {
+        s.epoch = HF_EPOCH(i);
+        s.serial = i;
+        s.deadline.us = (int64_t)i;
+        s.newest_epoch = HF_EPOCH(i);
+        memset(s.data_dir, 'a' + (int)(i % 26), 64);
+        s.data_dir[64] = '\0';
+        hf_page_write(map, &s);
+    }
+    return NULL;
+}
+
+static void test_no_reader_sees_a_mixture(void **state)
+{
+    (void)state;
+    struct hf_err err;
+    struct hf_page_map map;
+    struct hf_page_state s = sample();
+    pthread_t writer;
+    int read_ok = 0;
+    ok(hf_page_open(path, true, &map, &err), &err);
+    hf_page_write(&map, &s);
+    atomic_store(&stop_writer, false);
+    assert_int_equal(pthread_create(&writer, NULL, write_on, &map), 0);
+    for (int i = 0; i < 20000; i++) {
+        struct hf_page_state got;
+        if (!hf_ok(hf_page_read(&map, &got, NULL)) || got.data_dir[0] == '/') {
+            continue;
+        }
+        read_ok++;
+        assert_int_equal(got.epoch.v, got.serial);
+        assert_int_equal((uint64_t)got.deadline.us, got.serial);
+        assert_int_equal(got.newest_epoch.v, got.serial);
+        for (int n = 0; n < 64; n++) {
+            assert_int_equal(got.data_dir[n], 'a' + (int)(got.serial % 26));
+        }
+    }
+    atomic_store(&stop_writer, true);
+    pthread_join(writer, NULL);
+    assert_true(read_ok > 0);
+    hf_page_close(&map);
+}
+
+static void test_open_means_this_epoch_before_the_deadline(void **state)
+{
+    (void)state;
+    struct hf_err err;
+    struct hf_page_map map;
+    struct hf_page_state s = sample();
+    ok(hf_page_open(path, true, &map, &err), &err);
+    hf_page_write(&map, &s);
+    assert_true(hf_page_is_open(&map, HF_EPOCH(7), (hf_lclk){999}));
+    assert_false(hf_page_is_open(&map, HF_EPOCH(7), (hf_lclk){1000}));
+    assert_false(hf_page_is_open(&map, HF_EPOCH(6), (hf_lclk){0}));
+    s.newest_epoch = HF_EPOCH(8);
+    hf_page_write(&map, &s);
+    assert_false(hf_page_is_open(&map, HF_EPOCH(7), (hf_lclk){0}));
+    hf_page_close(&map);
+}
+
+static enum hf_fence_why decide(const struct hf_page_state *s, const struct hf_page_fencer *own,
+                                int64_t now, int64_t *wait)
+{
+    hf_dur w;
+    enum hf_fence_why why = hf_fencer_decide(true, true, s, own, (hf_lclk){now}, &w);
+    *wait = w.us;
+    return why;
+}
+
+static void test_when_the_fencer_acts(void **state)
+{
+    (void)state;
+    struct hf_page_state s = sample();
+    struct hf_page_fencer own = {.pid = 1};
+    int64_t wait;
+    s.deadline.us = 100000;
+    assert_int_equal(decide(&s, &own, 0, &wait), HF_FENCE_NOT);
+    assert_int_equal(wait, HF_FENCER_STEP_US);
+    assert_int_equal(decide(&s, &own, 99000, &wait), HF_FENCE_NOT);
+    assert_int_equal(wait, 1000); /* it wakes at the deadline, not a step later */
+    assert_int_equal(decide(&s, &own, 100000, &wait), HF_FENCE_DEADLINE);
+    s.guard = true; /* the guard refuses commits; the hard fence comes a grace later */
+    s.grace = HF_US(50000);
+    assert_int_equal(decide(&s, &own, 149999, &wait), HF_FENCE_NOT);
+    assert_int_equal(decide(&s, &own, 150000, &wait), HF_FENCE_DEADLINE);
+    s.newest_epoch = HF_EPOCH(8); /* no grace for that */
+    assert_int_equal(decide(&s, &own, 0, &wait), HF_FENCE_NEWER_EPOCH);
+    s.armed = false;
+    assert_int_equal(decide(&s, &own, 200000, &wait), HF_FENCE_NOT);
+    s.armed = true;
+    s.open = false; /* closing alone leaves the deadline to the fencer */
+    s.newest_epoch = s.epoch;
+    assert_int_equal(decide(&s, &own, 0, &wait), HF_FENCE_NOT);
+    own.fenced_epoch = s.epoch;
+    own.fenced_serial = s.serial;
+    assert_int_equal(decide(&s, &own, 200000, &wait), HF_FENCE_NOT); /* done already */
+    s.serial++;
+    assert_int_equal(decide(&s, &own, 200000, &wait), HF_FENCE_DEADLINE);
+    hf_dur w;
+    assert_int_equal(hf_fencer_decide(false, false, &s, &own, (hf_lclk){0}, &w),
+                     HF_FENCE_UNREADABLE);
+    assert_int_equal(hf_fencer_decide(false, true, &s, &own, (hf_lclk){200000}, &w),
+                     HF_FENCE_DEADLINE); /* the last page that could be read */
+}
+
+static void test_the_keeper_arms_and_disarms(void **state)
+{
+    (void)state;
+    struct hf_err err;
+    struct hf_page_keeper k;
+    struct hf_postmaster pm = {.pid = 77, .start = 5};
+    struct hf_pg_observation seen = {.running = true, .known = true, .in_recovery = true};
+    struct hf_agent_effect page = {.kind = HF_EFFECT_PAGE,
+                                   .open = true,
+                                   .epoch = HF_EPOCH(4),
+                                   .serial = 2,
+                                   .deadline = {5000}};
+    ok(hf_page_keeper_open(&k, path, "/data", &err), &err);
+    assert_false(k.state.armed);
+    hf_page_keeper_apply(&k, &page, HF_GENERATION(1));
+    hf_page_keeper_seen(&k, &seen, &pm); /* promotion under way: open, so it stays armed */
+    assert_true(k.state.armed);
+    assert_int_equal(k.state.postmaster_pid, 77);
+    page.open = false;
+    page.deadline.us = 0;
+    hf_page_keeper_apply(&k, &page, HF_GENERATION(1));
+    assert_true(k.state.armed && !k.state.open);
+    assert_int_equal(k.state.deadline.us, 5000); /* kept for the fencer */
+
+    struct hf_page_fencer done = {.fenced_epoch = HF_EPOCH(4), .fenced_serial = 2};
+    struct hf_page_fencer got;
+    assert_false(hf_page_keeper_fenced(&k, &got));
+    hf_page_write_fencer(&k.map, &done);
+    assert_true(hf_page_keeper_fenced(&k, &got));
+    assert_false(hf_page_keeper_fenced(&k, &got)); /* once */
+
+    /* A new agent takes over what the page of this boot says. */
+    hf_page_keeper_close(&k);
+    ok(hf_page_keeper_open(&k, path, "/data", &err), &err);
+    assert_true(k.state.armed);
+    assert_int_equal(k.state.epoch.v, 4);
+    hf_page_keeper_epoch(&k, HF_EPOCH(9));
+    hf_page_keeper_epoch(&k, HF_EPOCH(3));
+    assert_int_equal(k.state.newest_epoch.v, 9);
+    hf_page_keeper_seen(&k, &seen, &pm); /* in recovery, closed: nothing to guard any more */
+    assert_false(k.state.armed);
+    hf_page_keeper_close(&k);
+}
+
+int main(void)
+{
+#define T(f) cmocka_unit_test_setup_teardown(f, setup, teardown)
+    const struct CMUnitTest tests[] = {
+        T(test_written_is_read),
+        T(test_halves_do_not_touch_each_other),
+        T(test_foreign_pages_are_refused),
+        T(test_a_writer_that_died_within_is_noticed_and_taken_over),
+        T(test_no_reader_sees_a_mixture),
+        T(test_open_means_this_epoch_before_the_deadline),
+        cmocka_unit_test(test_when_the_fencer_acts),
+        T(test_the_keeper_arms_and_disarms),
+    };
+    return cmocka_run_group_tests(tests, NULL, NULL);
+}
