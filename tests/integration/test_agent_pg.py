@@ -23,7 +23,7 @@ class Scene:
     """One laboratory: a primary's directory in eu, nothing in us; agents under the script."""
 
     def __init__(self, lab):
-        self.lab = lab
+        self.lab, self.directory = lab, lab.directory
         postgres.make_user_database(lab, "eu")
         self.down = postgres.make_user_database(lab, "ap")
         self.down.stop()
@@ -36,8 +36,6 @@ class Scene:
         def agent_config(*arguments):
             values = original(*arguments)
             values["coordinators"] = [self.script.url]
-            values["repositories"] = {}
-            del values["encryption"]
             return values
         config.agent = agent_config
         try:
