@@ -166,11 +166,14 @@ static void task_done(struct hf_job *job)
 {
     struct task *t = (struct task *)job;
     struct entry *e = t->remove ? NULL : find(t->outbox, t->id);
-    if (!job->ran || !hf_ok(t->result)) {
+    if (!job->ran) {
+        task_run(job); /* the agent stops: a report must not be lost to that */
+    }
+    if (!hf_ok(t->result)) {
         /* A removal that failed leads to one more report, which is told apart by its id; a report
          * that is not on disk is sent all the same, as long as this process lives. */
         hf_log(HF_LOG_ERROR, "OUTBOX_DISK", "a report's file could not be changed",
-               HF_KV("file", t->path), HF_KV("error", job->ran ? t->err.text : "not done"));
+               HF_KV("file", t->path), HF_KV_ERR(&t->err));
     }
     if (e != NULL && job->ran) {
         e->durable = true;

@@ -31,6 +31,22 @@ struct hf_executor {
 
 static void begin(struct hf_executor *x, const struct hf_agent_effect *e);
 
+static const char *kind_name(enum hf_agent_effect_kind kind)
+{
+    static const char *const names[HF_EFFECT_KINDS] = {
+        [HF_EFFECT_PG_STOP_RECEIVING] = "stop_receiving",
+        [HF_EFFECT_PG_FIND_END] = "find_end",
+        [HF_EFFECT_PG_PROMOTE] = "promote",
+        [HF_EFFECT_PG_START_PRIMARY] = "start_primary",
+        [HF_EFFECT_PG_ADOPT] = "adopt",
+        [HF_EFFECT_PG_FOLLOW] = "follow",
+        [HF_EFFECT_PG_COPY] = "copy",
+        [HF_EFFECT_PG_KILL] = "kill",
+        [HF_EFFECT_PG_PROBE] = "probe",
+    };
+    return kind < HF_EFFECT_KINDS && names[kind] != NULL ? names[kind] : "?";
+}
+
 struct hf_executor *hf_executor_new(struct hf_pool *pool, const struct hf_op_env *env,
                                     hf_executor_done done, void *arg)
 {
@@ -84,11 +100,13 @@ static void tell(struct hf_executor *x, struct running *r)
     const struct hf_op *op = &r->op;
     bool ok = hf_ok(op->result);
     if (ok) {
-        hf_log(HF_LOG_INFO, "OPERATION_DONE", "operation done", HF_KV_I64("kind", op->kind),
-               HF_KV("command", op->command), HF_KV_LSN("end", op->end));
+        hf_log(HF_LOG_INFO, "OPERATION_DONE", "operation done",
+               HF_KV("operation", kind_name(op->kind)), HF_KV("command", op->command),
+               HF_KV_LSN("end", op->end));
     } else if (!r->silent) {
-        hf_log(HF_LOG_ERROR, "OPERATION_FAILED", "operation failed", HF_KV_I64("kind", op->kind),
-               HF_KV("command", op->command), HF_KV_ERR(&op->err));
+        hf_log(HF_LOG_ERROR, "OPERATION_FAILED", "operation failed",
+               HF_KV("operation", kind_name(op->kind)), HF_KV("command", op->command),
+               HF_KV_ERR(&op->err));
     }
     if (!r->silent && !x->stopped) {
         x->done(x->arg, op);
@@ -170,9 +188,9 @@ static void begin(struct hf_executor *x, const struct hf_agent_effect *e)
     } else {
         x->current = r;
     }
-    hf_log(HF_LOG_INFO, "OPERATION_BEGINS", "operation begins", HF_KV_I64("kind", (int)e->kind),
-           HF_KV("command", e->command), HF_KV("address", e->address),
-           HF_KV_U64("epoch", e->epoch.v));
+    hf_log(HF_LOG_INFO, "OPERATION_BEGINS", "operation begins",
+           HF_KV("operation", kind_name(e->kind)), HF_KV("command", e->command),
+           HF_KV("address", e->address), HF_KV_U64("epoch", e->epoch.v));
     submit(x, r);
 }
 
