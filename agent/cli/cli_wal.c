@@ -158,7 +158,10 @@ int hf_cli_archive_push(int argc, char **argv)
 static hf_result get(struct hf_cli *cli, hf_tli target, bool standby, struct hf_err *err)
 {
     char path[HF_PATH_SIZE];
-    HF_TRY(hf_cli_load(cli, err));
+    struct hf_err why = {0};
+    if (!hf_ok(hf_cli_load(cli, &why))) {
+        return hf_fail(err, HF_E_INVALID, "%s", why.text); /* no such file: not "absent" */
+    }
     HF_TRY(absolute(cli->words[1], path, err));
     uint64_t system = system_of(cli->config, path);
     hf_json *request = request_new("archive-get", cli->words[0], path, system);

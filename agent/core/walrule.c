@@ -54,6 +54,24 @@ hf_result hf_wal_check_segment(const uint8_t *bytes, size_t len, const struct hf
     return hf_done();
 }
 
+hf_result hf_wal_name_any(const char *text, struct hf_wal_name *ret, uint32_t *ret_size,
+                          struct hf_err *err)
+{
+    /* Small ones first allow high segment numbers, large ones high offsets. */
+    static const uint32_t mebibytes[] = {16, 1, 2, 4, 8, 32, 64, 128, 256, 512, 1024};
+    struct hf_err first = {0};
+    for (size_t i = 0; i < sizeof mebibytes / sizeof *mebibytes; i++) {
+        struct hf_err e = {0};
+        uint32_t size = mebibytes[i] << 20;
+        if (hf_ok(hf_wal_name_parse(text, size, ret, &e))) {
+            *ret_size = size;
+            return hf_done();
+        }
+        first = i == 0 ? e : first;
+    }
+    return hf_fail(err, HF_E_INVALID, "%s", first.text);
+}
+
 enum hf_wal_serve hf_wal_may_serve(const struct hf_history *target, const struct hf_wal_name *name,
                                    uint32_t segment_size)
 {

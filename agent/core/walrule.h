@@ -1,6 +1,6 @@
 /* SPDX-License-Identifier: Apache-2.0
  *
- * Two rules about WAL files, pure: what a segment must look like before it is archived, and which
+ * Rules about WAL files, pure: what a segment must look like before it is archived, and which
  * segment may be handed to a recovery (rules W1, W4).
  * Invariant: a segment of a parent timeline that holds anything past the fork of the target line is
  * never handed out, whatever lies in the repositories.
@@ -21,6 +21,12 @@
 hf_result hf_wal_check_segment(const uint8_t *bytes, size_t len, const struct hf_wal_name *name,
                                uint32_t segment_size, uint64_t system_id,
                                struct hf_err *err) HF_MUST_USE;
+
+/* A name whose segment size is not known: parsed with the likeliest size that allows it, 16 MiB
+ * first. Good for the name itself (formats back to the same text with *ret_size); the segment's
+ * number and position need the real size. HF_E_INVALID when no size allows it. */
+hf_result hf_wal_name_any(const char *text, struct hf_wal_name *ret, uint32_t *ret_size,
+                          struct hf_err *err) HF_MUST_USE;
 
 enum hf_wal_serve {
     HF_WAL_SERVE,

@@ -27,6 +27,24 @@ hf_result hf_wal_object_seal(const struct hf_keyring *ring, const struct hf_wal_
     return hf_done();
 }
 
+/* Keys that another writer made after ours were loaded (a new primary's first segment). */
+static hf_result load_keys_again(struct hf_repository *r, struct hf_err *err)
+{
+    return hf_keyring_load(hf_repository_ring(r), hf_repository_store(r), err);
+}
+
+static hf_result read_header(struct hf_repository *r, const struct hf_open_params *params,
+                             struct hf_object_header *ret, const struct hf_hash_key **ret_key,
+                             struct hf_err *err)
+{
+    const struct hf_keyring *ring = hf_repository_ring(r);
+    HF_TRY(hf_object_head(ring, hf_repository_store(r), params, ret, err));
+    if ((ret->flags & HF_OBJECT_HAS_CONTENT) == 0) {
+        return hf_fail(err, HF_E_CORRUPT, "%s: carries no hash of its content", params->name);
+    }
+    return hf_keyring_hash_key(ring, ret->secret_id, ret_key, err);
+}
+
 /* The name is taken: by the same content? */
 static hf_result compare(struct hf_repository *r, const char *logical, enum hf_object_kind kind,
                          const void *plain, size_t len, struct hf_err *err)
@@ -34,11 +52,15 @@ static hf_result compare(struct hf_repository *r, const char *logical, enum hf_o
     struct hf_object_header h;
     struct hf_open_params params = {.kind = kind, .name = logical};
     const struct hf_hash_key *key = NULL;
-    HF_TRY(hf_object_head(hf_repository_ring(r), hf_repository_store(r), &params, &h, err));
-    if ((h.flags & HF_OBJECT_HAS_CONTENT) == 0) {
-        return hf_fail(err, HF_E_CORRUPT, "%s: carries no hash of its content", logical);
+    hf_result read = read_header(r, &params, &h, &key, err);
+    if (read.code == HF_E_DENIED) {
+        HF_TRY(load_keys_again(r, err));
+        read = read_header(r, &params, &h, &key, err);
     }
-    HF_TRY(hf_keyring_hash_key(hf_repository_ring(r), h.secret_id, &key, err));
+    if (read.code == HF_E_NOT_FOUND) {
+        return hf_fail(err, HF_E_AGAIN, "%s: was there a moment ago and is not now", logical);
+    }
+    HF_TRY(read);
     hf_hash128 mine = hf_hash(key, plain, len);
     if (h.plain_len != len || memcmp(h.content_hash, mine.b, sizeof(mine.b)) != 0) {
         return hf_fail(err, HF_E_CONFLICT,
@@ -77,6 +99,27 @@ hf_result hf_wal_object_put(struct hf_repository *r, const struct hf_wal_name *n
     return put.code == HF_E_EXISTS ? compare(r, logical, kind, plain, plain_len, err) : put;
 }
 
+static hf_result read_object(struct hf_repository *r, const char *logical, enum hf_object_kind kind,
+                             struct hf_buf *out, struct hf_err *err)
+{
+    struct hf_open_params params = {.kind = kind, .name = logical};
+    struct hf_store *store = hf_repository_store(r);
+    hf_result got = hf_object_get(hf_repository_ring(r), store, &params, out, NULL, err);
+    if (got.code == HF_E_DENIED) {
+        HF_TRY(load_keys_again(r, err));
+        got = hf_object_get(hf_repository_ring(r), store, &params, out, NULL, err);
+    }
+    return got;
+}
+
+hf_result hf_wal_object_read(struct hf_repository *r, const struct hf_wal_name *name,
+                             uint32_t parsed_with, struct hf_buf *out, struct hf_err *err)
+{
+    char logical[HF_OBJECT_NAME_SIZE];
+    enum hf_object_kind kind = hf_name_of_wal(name, parsed_with, logical);
+    return read_object(r, logical, kind, out, err);
+}
+
 hf_result hf_wal_object_get(struct hf_repository *r, const struct hf_wal_name *name,
                             uint32_t segment_size, struct hf_buf *out, struct hf_object_header *ret,
                             struct hf_err *err)
@@ -84,15 +127,14 @@ hf_result hf_wal_object_get(struct hf_repository *r, const struct hf_wal_name *n
     char logical[HF_OBJECT_NAME_SIZE];
     enum hf_object_kind kind = hf_name_of_wal(name, segment_size, logical);
     struct hf_open_params params = {.kind = kind, .name = logical};
-    const struct hf_keyring *ring = hf_repository_ring(r);
     size_t before = out->len;
-    HF_TRY(hf_object_get(ring, hf_repository_store(r), &params, out, NULL, err));
+    HF_TRY(read_object(r, logical, kind, out, err));
     if (kind == HF_OBJECT_WAL && out->len - before != segment_size) {
         return hf_fail(err, HF_E_CORRUPT, "%s: %zu bytes instead of a segment of %u", logical,
                        out->len - before, segment_size);
     }
     if (ret != NULL) {
-        HF_TRY(hf_object_head(ring, hf_repository_store(r), &params, ret, err));
+        HF_TRY(hf_object_head(hf_repository_ring(r), hf_repository_store(r), &params, ret, err));
     }
     return hf_done();
 }

@@ -33,4 +33,10 @@ hf_result hf_wal_object_get(struct hf_repository *r, const struct hf_wal_name *n
                             uint32_t segment_size, struct hf_buf *out, struct hf_object_header *ret,
                             struct hf_err *err) HF_MUST_USE;
 
+/* The same where the segment size is not known: name was parsed with parsed_with, the content is
+ * as long as it was when it was archived. Nothing is checked but that it is authentic. */
+hf_result hf_wal_object_read(struct hf_repository *r, const struct hf_wal_name *name,
+                             uint32_t parsed_with, struct hf_buf *out,
+                             struct hf_err *err) HF_MUST_USE;
+
 #endif

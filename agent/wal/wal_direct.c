@@ -148,12 +148,13 @@ static hf_result get_once(const struct hf_config_agent *config, uint64_t system_
                           const struct hf_wal_fetch *fetch, struct hf_err *err)
 {
     HF_AUTOSITE struct hf_site site = {0};
-    hf_result opened = hf_site_open_any(config, system_id, &site, err);
-    if (opened.code == HF_E_NOT_FOUND) {
+    struct hf_err why = {0};
+    hf_result opened = hf_site_open_any(config, system_id, &site, &why);
+    if (!hf_ok(opened)) {
         /* Nothing there at all says nothing about this file: rather is something not mounted. */
-        return hf_fail(err, HF_E_AGAIN, "%.400s", err->text);
+        return hf_fail(err, opened.code == HF_E_NOT_FOUND ? HF_E_AGAIN : opened.code, "%s",
+                       why.text);
     }
-    HF_TRY(opened);
     return hf_wal_fetch(&site, fetch, err);
 }
 

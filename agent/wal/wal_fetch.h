@@ -15,12 +15,11 @@ struct hf_wal_fetch {
     const char *path; /* where it wants it */
     hf_tli target;    /* timeline that recovery is to reach; 0 = the cluster's present one */
     hf_tli hint;      /* target 0: the cluster's timeline as its leader says, 0 = not known. Without
-                         it every repository must answer with its epoch records. */
-    uint32_t segment_size; /* 0 = by the repository's identity */
+                         it every repository must answer with its epoch records and histories. */
 };
 
-/* HF_E_NOT_FOUND; HF_E_AGAIN: a repository did not answer, so absence is unknown; HF_E_CORRUPT:
- * what is there does not authenticate anywhere. */
+/* HF_E_NOT_FOUND; HF_E_AGAIN: a repository did not answer, or holds nothing at all of the cluster,
+ * so absence is unknown, or the line is; HF_E_CORRUPT: it authenticates nowhere. */
 hf_result hf_wal_fetch(const struct hf_site *site, const struct hf_wal_fetch *fetch,
                        struct hf_err *err) HF_MUST_USE;
 

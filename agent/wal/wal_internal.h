@@ -13,22 +13,27 @@ enum {
     HF_WAL_REQUESTS_MAX = 64, /* under way at once: as many as the socket has connections */
     HF_WAL_FACTS_EVERY_MS = 2000,
     HF_WAL_REOPEN_EVERY_MS = 5000,
-    HF_WAL_CATCHUP_EVERY_MS = 30000
+    HF_WAL_CATCHUP_EVERY_MS = 30000,
+    HF_WAL_RECORD_EVERY_MS = 2000,
+    HF_WAL_SICK = 3 /* failures in a row after which stores are opened anew */
 };
 
 /* The opened repositories, shared by the jobs that use them. Counted on the loop's thread. */
 struct hf_wal_site {
     int users;
-    bool complete; /* every configured repository opened */
+    size_t opened;         /* repositories; the own one may be among those that are not */
+    uint32_t segment_size; /* by the own repository's identity, 0 = not known */
     struct hf_site site;
 };
 
 /* One lagging or healthy other region. */
 struct hf_wal_region {
-    bool busy;        /* a job of this region is under way */
-    bool lagging;     /* something may be missing there: list and copy */
-    int failures;     /* in a row */
-    uint64_t missing; /* objects, as of the last list */
+    bool pushing;            /* a file of the archive is on its way there */
+    struct hf_job *catching; /* catch-up under way */
+    bool lagging;            /* something may be missing there: list and copy */
+    int failures;            /* in a row */
+    uint64_t missing;        /* files that did not get there since the last catch-up, and manifests
+                                that it left waiting */
 };
 
 struct hf_wal_service {
@@ -42,15 +47,19 @@ struct hf_wal_service {
     hf_epoch newest_epoch; /* highest it ever led under: after it, only leading again may archive */
     hf_epoch recorded;     /* epoch record written */
     bool recording;
+    int64_t record_ms;
     struct hf_wal_site *site; /* NULL until opened */
     bool opening;
+    bool reopen; /* stores fail again and again: take whatever a new opening gives */
     struct hf_err open_error;
     int64_t opened_ms;
     int64_t caught_up_ms;
     struct hf_wal_region regions[HF_MAX_REGIONS]; /* as in site.repositories; 0 is the own */
     bool looking;                                 /* the facts job is under way */
     int64_t looked_ms;
+    int look_failures; /* in a row */
     struct hf_wal_facts facts;
+    uint64_t backup_first; /* first segment of facts.newest_backup, when of facts.wal_timeline */
     uint32_t segment_size;
     int requests;
     bool ending;
@@ -61,6 +70,11 @@ struct hf_wal_site *hf_wal_site_hold(struct hf_wal_service *s);
 void hf_wal_site_drop(struct hf_wal_site *site);
 /* HF_E_AGAIN while nothing is open. */
 hf_result hf_wal_site_need(struct hf_wal_service *s, struct hf_err *err) HF_MUST_USE;
+/* NULL: the own region's repository did not open. */
+static inline struct hf_repository *hf_wal_own(const struct hf_wal_site *site)
+{
+    return site->site.repositories[0];
+}
 
 void hf_wal_push_request(struct hf_wal_service *s, const hf_json *request, hf_wal_answer answer,
                          void *arg);

@@ -1,7 +1,7 @@
 /* SPDX-License-Identifier: Apache-2.0 */
 #include "agent/wal/wal_push.h"
 
-#include <string.h>
+#include <errno.h>
 #include <sys/stat.h>
 
 #include "agent/core/walrule.h"
@@ -10,25 +10,28 @@
 #include "common/io/fault.h"
 #include "common/io/files.h"
 
-enum { SMALL_FILE_MAX = 65536, SEGMENT_DEFAULT = 16 << 20 };
+enum { SMALL_FILE_MAX = 65536 };
 
-/* The size that the name is to be read with. */
-static hf_result segment_size_of(const char *text, const char *path, uint32_t *size,
-                                 struct hf_err *err)
+/* Segments and partial ones are as long as the cluster's segments; other names do not need it. */
+static hf_result parse_name(const char *text, const char *path, uint32_t *size,
+                            struct hf_wal_name *ret, struct hf_err *err)
 {
-    if (*size != 0) {
-        return hf_done();
-    }
-    *size = SEGMENT_DEFAULT;
+    uint32_t any = 0;
     struct stat st;
-    if (strlen(text) == 24 && stat(path, &st) == 0) {
+    HF_TRY(hf_wal_name_any(text, ret, &any, err));
+    bool whole = ret->kind == HF_WAL_SEGMENT || ret->kind == HF_WAL_PARTIAL;
+    if (*size == 0 && whole) {
+        if (stat(path, &st) != 0) {
+            return hf_fail_errno(err, errno, "%s", path);
+        }
         if (st.st_size < 0 || !hf_segment_size_valid((uint64_t)st.st_size)) {
             return hf_fail(err, HF_E_CORRUPT, "%s has %lld bytes, which no segment has", path,
                            (long long)st.st_size);
         }
         *size = (uint32_t)st.st_size;
     }
-    return hf_done();
+    *size = *size == 0 ? any : *size;
+    return hf_wal_name_parse(text, *size, ret, err);
 }
 
 hf_result hf_wal_file_seal(const struct hf_site *site, const char *text, const char *path,
@@ -36,8 +39,7 @@ hf_result hf_wal_file_seal(const struct hf_site *site, const char *text, const c
                            struct hf_err *err)
 {
     struct hf_wal_file f = {.segment_size = segment_size, .epoch = epoch};
-    HF_TRY(segment_size_of(text, path, &f.segment_size, err));
-    HF_TRY(hf_wal_name_parse(text, f.segment_size, &f.name, err));
+    HF_TRY(parse_name(text, path, &f.segment_size, &f.name, err));
     bool segment = f.name.kind == HF_WAL_SEGMENT || f.name.kind == HF_WAL_PARTIAL;
     size_t most = segment ? f.segment_size : SMALL_FILE_MAX;
     f.plain = HF_BUF_INIT(most);

@@ -22,7 +22,7 @@ struct hf_wal_file {
 };
 
 /* Reads `path` as the archive file `text`, checks it, seals it under the site's ring. segment_size
- * 0: the file's own size for a segment, 16 MiB for names that need one. The caller frees. */
+ * 0: the file's own size. HF_E_CORRUPT: the content is not what the name says. The caller frees. */
 hf_result hf_wal_file_seal(const struct hf_site *site, const char *text, const char *path,
                            uint32_t segment_size, hf_epoch epoch, struct hf_wal_file *ret,
                            struct hf_err *err) HF_MUST_USE;

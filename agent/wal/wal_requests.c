@@ -29,6 +29,20 @@ struct request_job {
     struct hf_err err;
 };
 
+/* A clone or an older incarnation on this host is not the cluster that is served here. */
+static hf_result check_system(const struct hf_wal_service *s, const hf_json *request,
+                              struct hf_err *err)
+{
+    uint64_t system = s->system_id;
+    HF_TRY(hf_json_get_u64_opt(request, "system", &system, err));
+    if (system != s->system_id) {
+        return hf_fail(err, HF_E_REFUSED,
+                       "OTHER_SYSTEM: it is of system %llu, this agent's is %llu",
+                       (unsigned long long)system, (unsigned long long)s->system_id);
+    }
+    return hf_done();
+}
+
 static struct request_job *request_new(struct hf_wal_service *s, const hf_json *request,
                                        hf_wal_answer answer, void *arg)
 {
@@ -37,6 +51,9 @@ static struct request_job *request_new(struct hf_wal_service *s, const hf_json *
     hf_result r = hf_json_get_text(request, "name", q->name, sizeof q->name, &err);
     if (hf_ok(r)) {
         r = hf_json_get_text(request, "path", q->path, sizeof q->path, &err);
+    }
+    if (hf_ok(r)) {
+        r = check_system(s, request, &err);
     }
     if (hf_ok(r) && q->path[0] != '/') {
         r = hf_fail(&err, HF_E_INVALID, "path \"%.80s\" is not absolute", q->path);
@@ -96,19 +113,28 @@ static void fan_run(struct hf_job *job)
         hf_wal_file_put(f->from->site->site.repositories[f->region], &f->from->file, &f->err);
 }
 
+static void not_there(struct hf_wal_region *region)
+{
+    region->lagging = true; /* the catch-up copies the own region's ciphertext (W9) */
+    region->missing++;
+}
+
 static void fan_done(struct hf_job *job)
 {
     struct fan_job *f = (struct fan_job *)job;
     struct hf_wal_service *s = f->from->s;
     struct hf_wal_region *region = &s->regions[f->region];
-    region->busy = false;
+    region->pushing = false;
     s->jobs--;
     if (!job->ran || !hf_ok(f->result)) {
-        region->lagging = true; /* the catch-up copies the own region's ciphertext (W9) */
-        region->failures++;
+        bool conflict = job->ran && f->result.code == HF_E_CONFLICT;
+        not_there(region);
+        region->failures += conflict ? 0 : 1;
         if (job->ran) {
-            hf_log(HF_LOG_WARNING, "WAL_REGION_LAGS", "WAL did not reach a region; it is queued",
-                   HF_KV("region", f->from->site->site.config->repositories[0].region.s),
+            hf_log(conflict ? HF_LOG_ERROR : HF_LOG_WARNING,
+                   conflict ? "WAL_CONFLICT" : "WAL_REGION_LAGS",
+                   "WAL did not reach a region; it is queued",
+                   HF_KV("region", hf_site_region(&f->from->site->site, f->region)),
                    HF_KV("file", f->from->name), HF_KV_ERR(&f->err));
         }
     } else {
@@ -118,16 +144,17 @@ static void fan_done(struct hf_job *job)
     hf_free(f);
 }
 
-/* Healthy regions get the same ciphertext at once; the others catch up from the own repository. */
+/* Regions that answer get the same ciphertext at once, also while older things are still being
+ * copied there; the others catch up from the own repository. */
 static void fan_out(struct request_job *q)
 {
     struct hf_site *site = &q->site->site;
     for (size_t i = 1; i < site->count; i++) {
         struct hf_wal_region *region = &q->s->regions[i];
         struct hf_err err = {0};
-        if (site->repositories[i] == NULL || region->busy || region->lagging || q->s->ending) {
-            region->lagging = true;
-            region->missing++;
+        if (site->repositories[i] == NULL || region->pushing || region->failures > 0 ||
+            q->s->ending) {
+            not_there(region);
             continue;
         }
         struct fan_job *f = hf_alloc(sizeof *f);
@@ -136,11 +163,11 @@ static void fan_out(struct request_job *q)
         f->from = q;
         f->region = i;
         if (!hf_ok(hf_pool_submit(q->s->pool, HF_LANE_BULK, &f->job, &err))) {
-            region->lagging = true;
+            not_there(region);
             hf_free(f);
             continue;
         }
-        region->busy = true;
+        region->pushing = true;
         q->users++;
         q->s->jobs++;
     }
@@ -188,15 +215,30 @@ static void push_done(struct hf_job *job)
     request_drop(q);
 }
 
+/* Under coordinators only the one that leads; a node whose PostgreSQL the agent only watches has no
+ * lease to show. */
+static bool may_archive(const struct hf_wal_service *s)
+{
+    const struct hf_config_agent *c = s->config;
+    bool managed =
+        c->has_postgresql && c->coordinator_count > 0 && c->postgresql.manage != HF_MANAGE_OBSERVE;
+    return s->epoch.v != 0 || (!managed && s->newest_epoch.v == 0);
+}
+
 void hf_wal_push_request(struct hf_wal_service *s, const hf_json *request, hf_wal_answer answer,
                          void *arg)
 {
-    if (s->newest_epoch.v != 0 && s->epoch.v == 0) {
-        /* B12: the repository takes WAL only under the current lease. */
-        struct hf_err err = {0};
-        hf_result r =
-            hf_fail(&err, HF_E_REFUSED, "NO_LEASE: this node does not lead; it led epoch %llu",
-                    (unsigned long long)s->newest_epoch.v);
+    struct hf_err err = {0};
+    if (!may_archive(s)) {
+        hf_result r = hf_fail(&err, HF_E_REFUSED,
+                              "NO_LEASE: this node does not lead (the newest epoch that it led is "
+                              "%llu); the archive takes WAL only from the one that does (rule B12)",
+                              (unsigned long long)s->newest_epoch.v);
+        answer(arg, r, NULL, &err);
+        return;
+    }
+    if (hf_wal_own(s->site) == NULL) {
+        hf_result r = hf_fail(&err, HF_E_AGAIN, "own repository: %s", s->site->site.errors[0].text);
         answer(arg, r, NULL, &err);
         return;
     }

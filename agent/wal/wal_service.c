@@ -56,30 +56,56 @@ struct open_job {
     struct hf_err err;
 };
 
-/* Keys first, everywhere: nothing is sealed under a key that a repository lacks (rule C2). */
+/* Keys first, everywhere: nothing is sealed under a key that a repository lacks (rule C2). Without
+ * the own repository nothing is sealed at all; the others still serve readers. */
 static void open_run(struct hf_job *job)
 {
     struct open_job *o = (struct open_job *)job;
     struct hf_site *site = &o->made->site;
-    o->result = hf_site_open(o->s->config, NULL, o->system_id, site, &o->err);
-    o->made->complete = true;
+    o->result = hf_site_open_any(o->s->config, o->system_id, site, &o->err);
+    bool writes = hf_ok(o->result) && site->repositories[0] != NULL;
     for (size_t i = 0; hf_ok(o->result) && i < site->count; i++) {
-        struct hf_err e = site->errors[i];
-        hf_result r = {site->repositories[i] == NULL ? HF_E_AGAIN : HF_OK};
-        if (hf_ok(r)) {
-            r = hf_keyring_prepare(site->ring, site->stores[i], &e);
-        }
-        if (hf_ok(r)) {
+        if (site->repositories[i] == NULL) {
             continue;
         }
-        o->made->complete = false;
-        site->errors[i] = e;
+        hf_result r = hf_done();
+        if (writes) {
+            r = hf_keyring_prepare(site->ring, site->stores[i], &site->errors[i]);
+        }
+        if (hf_ok(r)) {
+            o->made->opened++;
+            continue;
+        }
         hf_repository_close(site->repositories[i]);
         site->repositories[i] = NULL;
-        if (i == 0) {
-            o->result = r;
-            o->err = e;
-        }
+        writes = writes && i > 0;
+    }
+    struct hf_system_identity id;
+    if (hf_ok(o->result) && hf_wal_own(o->made) != NULL &&
+        hf_ok(hf_repository_identity(hf_wal_own(o->made), &id, NULL))) {
+        o->made->segment_size = id.segment_size;
+    }
+}
+
+/* Is what was opened better than what there is? */
+static bool better(const struct hf_wal_service *s, const struct open_job *o)
+{
+    return hf_ok(o->result) && o->system_id == s->system_id && o->made->opened > 0 &&
+           (s->site == NULL || s->reopen || o->made->opened > s->site->opened);
+}
+
+static void take_site(struct hf_wal_service *s, struct hf_wal_site *made)
+{
+    if (s->site != NULL) {
+        hf_wal_site_drop(s->site);
+    }
+    s->site = made;
+    s->site->users = 1;
+    s->reopen = false;
+    s->segment_size = made->segment_size != 0 ? made->segment_size : s->segment_size;
+    memset(&s->open_error, 0, sizeof s->open_error);
+    for (size_t i = 1; i < made->site.count; i++) {
+        s->regions[i].lagging = true; /* the listings are the truth after a start */
     }
 }
 
@@ -89,27 +115,26 @@ static void open_done(struct hf_job *job)
     struct hf_wal_service *s = o->s;
     s->jobs--;
     s->opening = false;
-    if (!job->ran || s->ending || !hf_ok(o->result)) {
-        bool news = s->open_error.code != o->err.code;
-        s->open_error = o->err;
-        if (job->ran && !s->ending && news) {
+    if (job->ran && !s->ending && o->system_id == s->system_id) {
+        bool own = hf_ok(o->result) && hf_wal_own(o->made) != NULL;
+        struct hf_err why = hf_ok(o->result) ? o->made->site.errors[0] : o->err;
+        if (!own && s->open_error.code != why.code) {
             hf_log(HF_LOG_WARNING, "REPOSITORY_CLOSED", "own repository cannot be used",
-                   HF_KV_ERR(&o->err));
+                   HF_KV_ERR(&why));
         }
-        s->facts.repository_known = job->ran;
-        s->facts.repository_ok = false;
+        s->facts.repository_known = true;
+        s->facts.repository_ok = s->facts.repository_ok && own;
+        if (better(s, o)) {
+            take_site(s, o->made);
+            o->made = NULL;
+        }
+        if (!own) {
+            s->open_error = why;
+        }
+    }
+    if (o->made != NULL) {
         hf_site_close(&o->made->site);
         hf_free(o->made);
-    } else {
-        if (s->site != NULL) {
-            hf_wal_site_drop(s->site);
-        }
-        s->site = o->made;
-        s->site->users = 1;
-        memset(&s->open_error, 0, sizeof s->open_error);
-        for (size_t i = 1; i < s->site->site.count; i++) {
-            s->regions[i].lagging = true; /* the listings are the truth after a start */
-        }
     }
     hf_free(o);
 }
@@ -135,6 +160,15 @@ static void open_site(struct hf_wal_service *s)
 
 /* --- the clockwork ------------------------------------------------------------------------ */
 
+static int64_t reopen_after_ms(const struct hf_wal_service *s)
+{
+    if (s->site == NULL || hf_wal_own(s->site) == NULL) {
+        return HF_WAL_REOPEN_EVERY_MS;
+    }
+    bool whole = s->site->opened == s->site->site.count && !s->reopen;
+    return whole ? INT64_MAX : HF_WAL_CATCHUP_EVERY_MS; /* asking a dead region costs a thread */
+}
+
 static void tick(void *arg)
 {
     struct hf_wal_service *s = arg;
@@ -142,11 +176,10 @@ static void tick(void *arg)
     if (s->ending || s->config->repository_count == 0 || s->system_id == 0) {
         return;
     }
-    bool incomplete = s->site == NULL || !s->site->complete;
-    if (incomplete && !s->opening && now - s->opened_ms >= HF_WAL_REOPEN_EVERY_MS) {
+    if (!s->opening && now - s->opened_ms >= reopen_after_ms(s)) {
         open_site(s);
     }
-    if (s->site == NULL) {
+    if (s->site == NULL || hf_wal_own(s->site) == NULL) {
         return;
     }
     if (!s->looking && now - s->looked_ms >= HF_WAL_FACTS_EVERY_MS) {
@@ -161,7 +194,7 @@ static void tick(void *arg)
         }
     }
     for (size_t i = 1; i < s->site->site.count; i++) {
-        if (s->regions[i].lagging && !s->regions[i].busy) {
+        if (s->regions[i].lagging && s->regions[i].catching == NULL) {
             hf_wal_catch_up(s, i);
         }
     }
@@ -190,6 +223,11 @@ void hf_wal_service_free(struct hf_wal_service *s)
     }
     s->ending = true;
     hf_timer_free(s->timer);
+    for (size_t i = 0; i < HF_MAX_REGIONS; i++) {
+        if (s->regions[i].catching != NULL) {
+            hf_job_cancel(s->regions[i].catching);
+        }
+    }
     /* Jobs hold the service: the pool calls each one's done, step by step. */
     for (int i = 0; i < 10000 && s->jobs > 0; i++) {
         struct hf_err err = {0};
@@ -215,7 +253,14 @@ void hf_wal_service_update(struct hf_wal_service *s, uint64_t system_id, hf_epoc
             s->site = NULL;
         }
         s->system_id = system_id;
-        s->opened_ms = 0;
+        s->opened_ms = now_ms() - HF_WAL_REOPEN_EVERY_MS;
+        s->recorded = HF_EPOCH(0);
+        s->backup_first = 0;
+        memset(&s->facts, 0, sizeof s->facts);
+    }
+    if (timeline.v != s->timeline.v || epoch.v != s->epoch.v) {
+        s->looked_ms = 0;
+        s->record_ms = 0;
     }
     s->epoch = epoch;
     s->timeline = timeline;

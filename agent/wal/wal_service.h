@@ -34,9 +34,11 @@ hf_result hf_wal_service_new(const struct hf_config_agent *config, struct hf_loo
 /* Answers what still waits with HF_E_CANCELED. NULL allowed. Before the pool is freed. */
 void hf_wal_service_free(struct hf_wal_service *s);
 
-/* Facts that change: the system identifier; the epoch that this node leads under (0 = it is not the
- * primary); the timeline: its own as the primary, else the cluster's as the leader says (0 = not
- * known). Called on every change. */
+/* Facts that change: the system identifier; the epoch that this node leads under, from when its
+ * PostgreSQL is out of recovery (0 = it is not the primary): the epoch's record is written once,
+ * with the timeline of that moment; the timeline: its own as the primary, else the cluster's as the
+ * leader says (0 = not known). Called on every change. A managed node with epoch 0 archives nothing
+ * (rule B12). */
 void hf_wal_service_update(struct hf_wal_service *s, uint64_t system_id, hf_epoch epoch,
                            hf_tli timeline);
 
