@@ -48,8 +48,8 @@ static void put_loss(hf_json *v, const struct hf_plan *p)
 
 static void put_down(hf_json *v, const struct hf_plan *p)
 {
-    if (p->kind == HF_PLAN_FAILOVER && p->detected_us != 0 && p->writable_us >= p->detected_us) {
-        hf_json_put_i64(v, "down_ms", (p->writable_us - p->detected_us) / 1000);
+    if (p->kind == HF_PLAN_FAILOVER && p->heard_us != 0 && p->writable_us >= p->heard_us) {
+        hf_json_put_i64(v, "down_ms", (p->writable_us - p->heard_us) / 1000);
     } else {
         hf_json_put_null(v, "down_ms");
     }

@@ -67,6 +67,7 @@ struct hf_plan {
     char reason[HF_REASONS_MAX][HF_REASON_SIZE]; /* "RULE_ID: text" */
     /* Wall-clock instants for people, µs, 0 = not reached. */
     int64_t detected_us;
+    int64_t heard_us; /* the old holder was last heard of: the outage began after that */
     int64_t entered_us[HF_STEPS];
     int64_t writable_us; /* the new primary was first seen writable */
 };

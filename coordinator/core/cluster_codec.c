@@ -48,6 +48,7 @@ static const struct hf_field plan_fields[] = {HF_FIELD(TEXT, P, id),
                                               HF_FIELD_AS("loss_bytes", U64, P, loss.bytes),
                                               HF_FIELD_AS("loss_time_us", I64, P, loss.time),
                                               HF_FIELD(I64, P, detected_us),
+                                              HF_FIELD(I64, P, heard_us),
                                               HF_FIELD(I64, P, writable_us),
                                               HF_FIELDS_END};
 #undef P

@@ -67,6 +67,10 @@ void hf_plan_start_failover(const struct hf_cluster_view *v, const char *wish, b
     p->confirmed = requested; /* who asks for it has been shown the loss */
     (void)snprintf(p->wish, sizeof p->wish, "%s", wish);
     p->detected_us = v->wall_us;
+    const struct hf_node_view *from = hf_view_node(v, &p->from);
+    if (from != NULL && from->seen) {
+        p->heard_us = v->wall_us - hf_node_silence(v, from).us;
+    }
     p->entered_us[HF_STEP_PREPARE] = v->wall_us;
     hf_plan_reason(p, "%s", reason);
     out->write_plan = true;

@@ -75,8 +75,8 @@ static void record_operation(struct led *l, const struct hf_plan *p)
     put_instant(v, "started_at", p->detected_us);
     put_instant(v, "finished_at", finished ? ended : 0);
     put_instant(v, "writable_at", p->writable_us);
-    if (p->writable_us > p->detected_us && p->detected_us != 0) {
-        hf_json_put_i64(v, "down_ms", (p->writable_us - p->detected_us) / 1000);
+    if (p->writable_us > p->heard_us && p->heard_us != 0) {
+        hf_json_put_i64(v, "down_ms", (p->writable_us - p->heard_us) / 1000);
     }
     if (p->loss.known) {
         hf_json_put_u64(v, "predicted_bytes", p->loss.bytes);
