@@ -35,10 +35,10 @@ static hf_result absolute(const char *path, char ret[HF_PATH_SIZE], struct hf_er
     if (path[0] != '/' && getcwd(here, sizeof here) == NULL) {
         return hf_fail(err, HF_E_IO, "the directory that \"%s\" is relative to is not known", path);
     }
-    if (strlen(here) + strlen(path) + 2 > HF_PATH_SIZE) {
+    int n = snprintf(ret, HF_PATH_SIZE, "%s%s%s", here, path[0] == '/' ? "" : "/", path);
+    if (n < 0 || n >= HF_PATH_SIZE) {
         return hf_fail(err, HF_E_LIMIT, "path \"%.80s\": at most %d bytes", path, HF_PATH_SIZE - 1);
     }
-    (void)snprintf(ret, HF_PATH_SIZE, "%s%s%s", here, path[0] == '/' ? "" : "/", path);
     return hf_done();
 }
 
