@@ -268,6 +268,8 @@ class Laboratory:
                          ["/usr/bin/python3", "-m", "holdfast_lab.writer", path],
                          self.log(f"writer-{client}"), self.directory, env={"PYTHONPATH": here})
         writer.ledger = log
+        with open(log, "a", encoding="utf-8"):
+            pass  # there from now on, also before the writer has written
         self.extra.append(writer)
         return writer.start()
 
