@@ -91,39 +91,37 @@ struct hf_exposure hf_exposure_loss(const struct hf_exposure_ring *ring, hf_lsn 
     }
     const struct hf_exposure_sample *newest = sample(ring, ring->count - 1);
     int64_t unseen_us = now_us > newest->clock_us ? now_us - newest->clock_us : 0;
-    uint64_t rate = hf_exposure_rate(ring, HF_SEC(30));
     e.known = true;
     e.age = HF_US(now_us - sample(ring, at)->clock_us);
-    e.bytes =
-        hf_lsn_lag(newest->lsn, fork) + (uint64_t)((double)rate * (double)unseen_us / 1000000.0);
+    /* A quarter longer than what was not seen: the busiest time may have been this one. */
+    e.bytes = hf_lsn_lag(newest->lsn, fork) +
+              hf_exposure_most(ring, HF_US(unseen_us + unseen_us / 4), HF_SEC(60));
     return e;
 }
 
-uint64_t hf_exposure_rate(const struct hf_exposure_ring *ring, hf_dur window)
+uint64_t hf_exposure_most(const struct hf_exposure_ring *ring, hf_dur span, hf_dur window)
 {
-    if (ring->count < 2) {
-        return 0;
-    }
-    const struct hf_exposure_sample *newest = sample(ring, ring->count - 1);
-    const struct hf_exposure_sample *oldest = newest;
-    uint64_t best = 0;
-    for (int i = ring->count - 2; i >= 0; i--) {
-        const struct hf_exposure_sample *s = sample(ring, i);
-        if (newest->clock_us - s->clock_us > window.us) {
+    uint64_t most = 0;
+    int64_t covered_us = 0;
+    int end = ring->count - 1;
+    for (int begin = ring->count - 2; begin >= 0; begin--) {
+        const struct hf_exposure_sample *from = sample(ring, begin);
+        /* The shortest span of at least that length which begins here. */
+        while (end > begin + 1 && sample(ring, end - 1)->clock_us - from->clock_us >= span.us) {
+            end--;
+        }
+        const struct hf_exposure_sample *to = sample(ring, end);
+        uint64_t bytes = to->lsn.v - from->lsn.v;
+        most = bytes > most ? bytes : most;
+        covered_us =
+            to->clock_us - from->clock_us > covered_us ? to->clock_us - from->clock_us : covered_us;
+        if (sample(ring, ring->count - 1)->clock_us - from->clock_us > window.us) {
             break;
         }
-        /* The highest rate over at least a second of the window: a bound wants the peak. */
-        if (oldest->clock_us - s->clock_us >= 1000000) {
-            double rate = (double)(oldest->lsn.v - s->lsn.v) * 1000000.0 /
-                          (double)(oldest->clock_us - s->clock_us);
-            best = (uint64_t)rate > best ? (uint64_t)rate : best;
-            oldest = s;
-        }
     }
-    if (best == 0 && newest->clock_us > sample(ring, 0)->clock_us) {
-        const struct hf_exposure_sample *s = sample(ring, 0);
-        best = (uint64_t)((double)(newest->lsn.v - s->lsn.v) * 1000000.0 /
-                          (double)(newest->clock_us - s->clock_us));
+    /* Less was seen than that long: as much again for the rest. */
+    if (covered_us > 0 && covered_us < span.us) {
+        most = (uint64_t)((double)most * (double)span.us / (double)covered_us);
     }
-    return best;
+    return most;
 }
