@@ -185,33 +185,49 @@ hf_result hf_op_server_end(struct hf_op *op, struct hf_err *err)
     return hf_instance_end(&instance, found.pid, found.start, &how, err);
 }
 
-/* A lock file that names a process which lives, but is none of the instance's (the number was given
- * to another) would keep PostgreSQL from starting for ever. */
-static hf_result clear_lock_file(struct hf_op *op, struct hf_err *err)
+/* Removes a lock file of this instance that names a process which lives, but is none of the
+ * instance's (the number was given to another, or the process is a zombie): PostgreSQL would refuse
+ * to start for ever. Its second line is the data directory: another instance's file stays. */
+static hf_result clear_lock_file(const char *path, const char *data_dir, struct hf_err *err)
 {
-    struct hf_instance instance;
-    pid_t one;
-    size_t count = 0;
-    char path[HF_PATH_SIZE + 32];
-    hf_instance_init(&instance, op->env->config->postgresql.data_dir);
-    HF_TRY(hf_instance_list(&instance, &one, 1, &count, err));
-    if (count > 0) {
-        return hf_fail(err, HF_E_CONFLICT, "L6: processes of %s are alive without a postmaster",
-                       instance.data_dir);
-    }
-    snprintf(path, sizeof(path), "%s/postmaster.pid", instance.data_dir);
     HF_BUF(text, 8192);
     if (!hf_file_exists(path)) {
         return hf_done();
     }
     HF_TRY(hf_file_read(path, &text, err));
-    long pid = strtol(hf_buf_text(&text), NULL, 10);
-    if (pid > 1 && kill((pid_t)pid, 0) == 0) {
+    char *rest = NULL;
+    long pid = strtol(hf_buf_text(&text), &rest, 10);
+    size_t len = strlen(data_dir);
+    bool ours = *rest == '\n' && strncmp(rest + 1, data_dir, len) == 0 && rest[1 + len] == '\n';
+    if (ours && pid > 1 && kill((pid_t)pid, 0) == 0) {
         hf_log(HF_LOG_NOTICE, "PG_LOCK_STALE", "lock file names a foreign process; removed",
-               HF_KV_I64("pid", pid));
+               HF_KV_I64("pid", pid), HF_KV("file", path));
         return hf_file_remove_durable(path, err);
     }
     return hf_done();
+}
+
+/* Of the data directory and of the socket. */
+static hf_result clear_lock_files(struct hf_op *op, struct hf_err *err)
+{
+    const struct hf_config_postgresql *pg = &op->env->config->postgresql;
+    struct hf_instance instance;
+    pid_t one;
+    size_t count = 0;
+    char path[HF_PATH_SIZE + 32];
+    char host[HF_ADDRESS_SIZE];
+    char port[8];
+    hf_instance_init(&instance, pg->data_dir);
+    HF_TRY(hf_instance_list(&instance, &one, 1, &count, err));
+    if (count > 0) {
+        return hf_fail(err, HF_E_CONFLICT, "L6: processes of %s are alive without a postmaster",
+                       instance.data_dir);
+    }
+    snprintf(path, sizeof(path), "%s/postmaster.pid", pg->data_dir);
+    HF_TRY(clear_lock_file(path, pg->data_dir, err));
+    HF_TRY(hf_op_split(pg->advertise, host, port, err));
+    snprintf(path, sizeof(path), "%s/.s.PGSQL.%s.lock", pg->socket_dir, port);
+    return clear_lock_file(path, pg->data_dir, err);
 }
 
 static hf_result launch(struct hf_op *op, pid_t *ret_pid, struct hf_err *err)
@@ -254,7 +270,7 @@ hf_result hf_op_server_start(struct hf_op *op, hf_dur limit, struct hf_err *err)
     pid_t child = 0;
     struct hf_instance instance;
     struct hf_postmaster found = {.pid = 0};
-    HF_TRY(clear_lock_file(op, err));
+    HF_TRY(clear_lock_files(op, err));
     HF_TRY(launch(op, &child, err));
     hf_lclk began = hf_clock_lease();
     hf_instance_init(&instance, op->env->config->postgresql.data_dir);

@@ -97,7 +97,7 @@ def cluster(lab, mode="automatic"):
         "rpo": {"target": "5s", "enforcement": "alert", "unknown": "alert"},
         "rto": {"target": "60s"},
         "failover": {"mode": mode, "prefer": list(lab.regions[1:]),
-                     "max_loss": {"time": "30s", "wal": "64MB"}, "on_excess_loss": "wait"},
+                     "max_loss": {"time": "30s", "wal": "256MB"}, "on_excess_loss": "wait"},
         "wal": {"acknowledge": "own"},
         "route": {"provider": "pdns", "name": NAME, "type": "A", "ttl": "2s"},
     }

@@ -304,7 +304,15 @@ class Laboratory:
         if pid is None:
             raise LabError(f"{region} has no postmaster to kill")
         os.kill(pid, signal.SIGKILL)
+        wait_until(f"the postmaster {pid} to be gone", 10, lambda: not is_alive(pid), 0.002)
+        self._reap_database(region)
         return pid
+
+    def _reap_database(self, region):
+        """The user's database was our child before it was adopted: leave no zombie of it."""
+        if self.database is not None and region == self.regions[0]:
+            if self.postmaster(region) != self.database.process.pid:
+                self.database.process.reap(10)
 
     def _remember_shared_memory(self):
         directories = [self.data_dir(r) for r in self.regions]
@@ -319,6 +327,7 @@ class Laboratory:
         if self.user:
             os.chown(store, 0, 0)
         killed = kill_below(self.region_dir(region))
+        self._reap_database(region)
         for table in (self.etcd, self.agents, self.coordinators):
             if region in table:
                 table[region].reap(10)
