@@ -109,7 +109,7 @@ static hf_result parent_of(const char *path, char *ret, size_t size, struct hf_e
                        size - 2);
     }
     if (slash == NULL) {
-        strcpy(ret, ".");
+        memcpy(ret, ".", 2);
     } else {
         memcpy(ret, path, n == 0 ? 1 : n);
         ret[n == 0 ? 1 : n] = '\0';

@@ -1,12 +1,13 @@
 /* SPDX-License-Identifier: Apache-2.0 */
 #include "common/io/http.h"
 
-#include <pthread.h>
-#include <string.h>
-
 #include "common/base/mem.h"
 #include "common/io/fault.h"
 #include "common/io/http_internal.h"
+
+#include <curl/curl.h>
+#include <pthread.h>
+#include <string.h>
 
 enum { CALLS_MAX = 256, RESPONSE_DEFAULT = 1048576 };
 
@@ -69,7 +70,7 @@ static void call_finish(struct hf_http_call *call, CURLcode code)
 {
     struct hf_err err = {0};
     hf_result result = call->failed ? hf_fail(&err, HF_E_UNREACHABLE, "fault point http.send")
-                                    : hf_http_call_result(call, code, &err);
+                                    : hf_http_call_result(call, (int)code, &err);
     long status = 0;
     curl_easy_getinfo(call->easy, CURLINFO_RESPONSE_CODE, &status);
     struct hf_http_response response = {.result = result,

@@ -1,8 +1,11 @@
 /* SPDX-License-Identifier: Apache-2.0 */
-#include <string.h>
-
 #include "common/base/mem.h"
 #include "common/io/http_internal.h"
+
+#include <curl/curl.h>
+#include <string.h>
+
+_Static_assert(HF_HTTP_ERROR_SIZE >= CURL_ERROR_SIZE, "room for curl's error text");
 
 static size_t on_body(char *bytes, size_t one, size_t n, void *arg)
 {
@@ -183,8 +186,9 @@ static enum hf_code code_of(const struct hf_http_call *call, CURLcode code)
     }
 }
 
-hf_result hf_http_call_result(struct hf_http_call *call, CURLcode code, struct hf_err *err)
+hf_result hf_http_call_result(struct hf_http_call *call, int curl_code, struct hf_err *err)
 {
+    CURLcode code = (CURLcode)curl_code;
     if (code == CURLE_OK) {
         return hf_done();
     }

@@ -5,14 +5,16 @@
 #ifndef HF_IO_HTTP_INTERNAL_H
 #define HF_IO_HTTP_INTERNAL_H
 
-#include <curl/curl.h>
-
 #include "common/base/buf.h"
 #include "common/io/http.h"
 
+struct curl_slist;
+
+enum { HF_HTTP_ERROR_SIZE = 256 }; /* CURL_ERROR_SIZE */
+
 struct hf_http_call {
     struct hf_http_client *client;
-    CURL *easy;
+    void *easy; /* CURL */
     struct curl_slist *headers;
     char *url;
     char *body;
@@ -33,7 +35,7 @@ struct hf_http_call {
     hf_http_chunk chunk;
     hf_http_done done;
     void *arg;
-    char error[CURL_ERROR_SIZE];
+    char error[HF_HTTP_ERROR_SIZE];
     struct hf_http_call *next;
     struct hf_http_call *prev;
 };
@@ -43,6 +45,6 @@ hf_result hf_http_call_setup(struct hf_http_call *call,
                              const struct hf_http_client_request *request,
                              struct hf_err *err) HF_MUST_USE;
 /* What a finished transfer means; fills err on failure. */
-hf_result hf_http_call_result(struct hf_http_call *call, CURLcode code, struct hf_err *err);
+hf_result hf_http_call_result(struct hf_http_call *call, int curl_code, struct hf_err *err);
 
 #endif

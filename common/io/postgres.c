@@ -1,10 +1,11 @@
 /* SPDX-License-Identifier: Apache-2.0 */
 #include "common/io/postgres.h"
 
-#include <string.h>
-
 #include "common/base/mem.h"
 #include "common/io/postgres_internal.h"
+
+#include <libpq-fe.h>
+#include <string.h>
 
 struct hf_pg {
     struct hf_loop *loop;

@@ -1,11 +1,12 @@
 /* SPDX-License-Identifier: Apache-2.0 */
-#include <arpa/inet.h>
-#include <stdio.h>
-#include <string.h>
-
 #include "common/base/mem.h"
 #include "common/io/fault.h"
 #include "common/io/postgres_internal.h"
+
+#include <libpq-fe.h>
+#include <arpa/inet.h>
+#include <stdio.h>
+#include <string.h>
 
 void hf_pg_keywords_free(struct hf_pg_keywords *k)
 {

@@ -5,8 +5,6 @@
 #ifndef HF_IO_POSTGRES_INTERNAL_H
 #define HF_IO_POSTGRES_INTERNAL_H
 
-#include <libpq-fe.h>
-
 #include "common/io/postgres.h"
 
 enum {
@@ -16,8 +14,13 @@ enum {
     HF_PG_SQLSTATE_SIZE = 6
 };
 
+/* libpq's own; this header must not include it. */
+struct pg_conn;
+struct pg_result;
+struct _PQconninfoOption;
+
 struct hf_pg_result {
-    PGresult *res;
+    struct pg_result *res;
 };
 
 /* Keyword arrays for PQconnect*Params; texts of a parsed dsn are owned. */
@@ -25,7 +28,7 @@ struct hf_pg_keywords {
     const char *keys[HF_PG_KEYWORDS_MAX];
     const char *values[HF_PG_KEYWORDS_MAX];
     size_t count;
-    PQconninfoOption *parsed;
+    struct _PQconninfoOption *parsed;
 };
 hf_result hf_pg_keywords_make(const struct hf_pg_config *config, struct hf_pg_keywords *ret,
                               struct hf_err *err) HF_MUST_USE;
@@ -34,16 +37,16 @@ void hf_pg_keywords_free(struct hf_pg_keywords *k);
 
 /* Begins to connect, non-blocking. *ret is to be finished also after a failure to connect. With
  * local_only, a host that would have to be looked up is refused. */
-hf_result hf_pg_connect_start(const struct hf_pg_config *config, bool local_only, PGconn **ret,
-                              struct hf_err *err) HF_MUST_USE;
+hf_result hf_pg_connect_start(const struct hf_pg_config *config, bool local_only,
+                              struct pg_conn **ret, struct hf_err *err) HF_MUST_USE;
 /* What a failed connect means: by the server's SQLSTATE where one came. */
-hf_result hf_pg_connect_failure(const PGconn *conn, struct hf_err *err);
+hf_result hf_pg_connect_failure(const struct pg_conn *conn, struct hf_err *err);
 /* What a failed result means; copies the SQLSTATE. res may be NULL (connection lost). */
-hf_result hf_pg_query_failure(const PGconn *conn, const PGresult *res, char *ret_sqlstate,
-                              struct hf_err *err);
-bool hf_pg_is_success(const PGresult *res);
+hf_result hf_pg_query_failure(const struct pg_conn *conn, const struct pg_result *res,
+                              char *ret_sqlstate, struct hf_err *err);
+bool hf_pg_is_success(const struct pg_result *res);
 /* Sends one query; 0 parameters: simple protocol. */
-hf_result hf_pg_send(PGconn *conn, const char *sql, int nparams, const char *const *params,
+hf_result hf_pg_send(struct pg_conn *conn, const char *sql, int nparams, const char *const *params,
                      struct hf_err *err) HF_MUST_USE;
 
 #endif

@@ -1,10 +1,11 @@
 /* SPDX-License-Identifier: Apache-2.0 */
+#include "common/base/mem.h"
+#include "common/io/postgres_internal.h"
+
+#include <libpq-fe.h>
 #include <errno.h>
 #include <stdlib.h>
 #include <string.h>
-
-#include "common/base/mem.h"
-#include "common/io/postgres_internal.h"
 
 int hf_pg_rows(const struct hf_pg_result *r)
 {

@@ -1,11 +1,12 @@
 /* SPDX-License-Identifier: Apache-2.0 */
-#include <errno.h>
-#include <poll.h>
-#include <string.h>
-
 #include "common/base/mem.h"
 #include "common/io/clock.h"
 #include "common/io/postgres_internal.h"
+
+#include <libpq-fe.h>
+#include <errno.h>
+#include <poll.h>
+#include <string.h>
 
 struct hf_pg_sync {
     PGconn *conn;

@@ -2,6 +2,7 @@
 #include "common/io/process.h"
 
 #include <errno.h>
+#include <poll.h>
 #include <unistd.h>
 
 #include "common/base/mem.h"
@@ -134,7 +135,8 @@ hf_result hf_process_start(struct hf_loop *loop, const struct hf_process_spec *s
     if (!hf_ok(r)) {
         (void)hf_process_pidfd_signal(child.pidfd, 9);
         while (!hf_process_reap(child.pid, &p->signaled, &p->status)) {
-            usleep(1000);
+            struct pollfd fd = {.fd = child.pidfd, .events = POLLIN};
+            (void)poll(&fd, 1, 100);
         }
         destroy(p);
         return r;

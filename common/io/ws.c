@@ -1,6 +1,11 @@
 /* SPDX-License-Identifier: Apache-2.0 */
 #include "common/io/ws.h"
 
+#include "common/base/mem.h"
+#include "common/io/log.h"
+#include "common/io/ws_internal.h"
+
+#include <libwebsockets.h>
 #include <arpa/inet.h>
 #include <errno.h>
 #include <fcntl.h>
@@ -8,10 +13,6 @@
 #include <stdlib.h>
 #include <string.h>
 #include <unistd.h>
-
-#include "common/base/mem.h"
-#include "common/io/log.h"
-#include "common/io/ws_internal.h"
 
 int hf_ws_verify_answer(size_t preverified)
 {
@@ -45,7 +46,7 @@ hf_result hf_ws_parse_address(const char *text, char ret_host[HF_WS_HOST_SIZE], 
         return hf_fail(err, HF_E_INVALID,
                        "address '%.200s': the host must be an IP address or localhost", text);
     }
-    strcpy(ret_host, strcmp(host, "localhost") == 0 ? "127.0.0.1" : host);
+    snprintf(ret_host, HF_WS_HOST_SIZE, "%s", strcmp(host, "localhost") == 0 ? "127.0.0.1" : host);
     *ret_port = (int)port;
     return hf_done();
 }
@@ -59,6 +60,7 @@ struct hf_ws_endpoint *hf_ws_endpoint_new(struct hf_ws_hub *hub, const struct hf
 {
     struct hf_ws_endpoint *e = hf_alloc(sizeof(*e));
     e->hub = hub;
+    e->protocols = hf_alloc_array(HF_WS_PROTOCOLS, sizeof(*e->protocols));
     if (tls != NULL) {
         e->ca = copy(tls->ca);
         e->certificate = copy(tls->certificate);
@@ -87,6 +89,7 @@ static void endpoint_free(struct hf_ws_endpoint *e)
     if (e->free_owner != NULL) {
         e->free_owner(e->owner);
     }
+    hf_free(e->protocols);
     hf_free(e->ca);
     hf_free(e->certificate);
     hf_free(e->key);

@@ -1,12 +1,13 @@
 /* SPDX-License-Identifier: Apache-2.0 */
-#include <stdio.h>
-#include <string.h>
-
 #include "common/base/mem.h"
 #include "common/io/clock.h"
 #include "common/io/fault.h"
 #include "common/io/log.h"
 #include "common/io/ws_internal.h"
+
+#include <libwebsockets.h>
+#include <stdio.h>
+#include <string.h>
 
 struct hf_ws_client {
     struct hf_ws_endpoint *endpoint;
@@ -246,8 +247,8 @@ static hf_result make_endpoint(struct hf_ws_hub *hub, const struct hf_ws_client_
     struct hf_ws_endpoint *e = find_endpoint(hub, config, subprotocol, host);
     if (e == NULL) {
         e = hf_ws_endpoint_new(hub, &config->tls);
-        strcpy(e->host, host);
-        strcpy(e->subprotocol, subprotocol);
+        snprintf(e->host, sizeof(e->host), "%s", host);
+        snprintf(e->subprotocol, sizeof(e->subprotocol), "%s", subprotocol);
         e->free_owner = free_client;
         e->protocols[0] = (struct lws_protocols){
             .name = e->subprotocol, .callback = on_client, .rx_buffer_size = 4096, .user = NULL};
@@ -305,8 +306,8 @@ hf_result hf_ws_client_new(struct hf_ws_hub *hub, const struct hf_ws_client_conf
     struct hf_ws_endpoint *e = NULL;
     HF_TRY(make_endpoint(hub, config, subprotocol, host, &e, err));
     struct hf_ws_client *client = hf_alloc(sizeof(*client));
-    strcpy(client->path, path);
-    strcpy(client->subprotocol, subprotocol);
+    snprintf(client->path, sizeof(client->path), "%s", path);
+    snprintf(client->subprotocol, sizeof(client->subprotocol), "%s", subprotocol);
     snprintf(client->authority, sizeof(client->authority), "%s", config->url + 6);
     client->port = port;
     client->endpoint = e;

@@ -1,11 +1,12 @@
 /* SPDX-License-Identifier: Apache-2.0 */
-#include <stdio.h>
-#include <string.h>
-
 #include "common/base/mem.h"
 #include "common/io/fault.h"
 #include "common/io/log.h"
 #include "common/io/ws_internal.h"
+
+#include <libwebsockets.h>
+#include <stdio.h>
+#include <string.h>
 
 struct hf_ws_conn *hf_ws_conn_new(struct hf_ws_hub *hub, const struct hf_ws_callbacks *callbacks,
                                   void *arg)

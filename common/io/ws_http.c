@@ -1,12 +1,14 @@
 /* SPDX-License-Identifier: Apache-2.0 */
 #include "common/io/ws_http.h"
 
-#include <stdlib.h>
-#include <string.h>
-
 #include "common/base/mem.h"
 #include "common/io/log.h"
 #include "common/io/ws_http_internal.h"
+
+#include <libwebsockets.h>
+#include <stdlib.h>
+#include <stdio.h>
+#include <string.h>
 
 static const struct {
     const char *name;
@@ -44,7 +46,7 @@ static hf_result read_query(struct lws *wsi, char *ret, size_t size, struct hf_e
             name = name && c != '=';
         }
     }
-    strcpy(ret, hf_buf_text(&query));
+    snprintf(ret, size, "%s", hf_buf_text(&query));
     return hf_done();
 }
 
@@ -76,7 +78,7 @@ static int read_request(struct hf_http_request *r, const char **ret_why)
     int method = lws_http_get_uri_and_method(r->wsi, &uri, &uri_len);
     for (size_t i = 0; i < sizeof(methods) / sizeof(methods[0]); i++) {
         if (methods[i].method == method) {
-            strcpy(r->method, methods[i].name);
+            snprintf(r->method, sizeof(r->method), "%s", methods[i].name);
         }
     }
     r->head = method == LWSHUMETH_HEAD;

@@ -1,10 +1,11 @@
 /* SPDX-License-Identifier: Apache-2.0 */
+#include "common/base/mem.h"
+#include "common/io/ws_http_internal.h"
+
+#include <libwebsockets.h>
 #include <poll.h>
 #include <stdio.h>
 #include <string.h>
-
-#include "common/base/mem.h"
-#include "common/io/ws_http_internal.h"
 
 enum { PIECE = 32768, HEAD_BYTES = 8192, WRITE_TIMEOUT_SECONDS = 30 };
 

@@ -5,19 +5,28 @@
 #ifndef HF_IO_WS_INTERNAL_H
 #define HF_IO_WS_INTERNAL_H
 
-#include <libwebsockets.h>
-
 #include "common/base/buf.h"
 #include "common/io/ws.h"
 
-enum { HF_WS_PROBLEM_SIZE = 256, HF_WS_HOST_SIZE = 256, HF_WS_SUBPROTOCOL_SIZE = 64 };
+enum {
+    HF_WS_PROBLEM_SIZE = 256,
+    HF_WS_HOST_SIZE = 256,
+    HF_WS_SUBPROTOCOL_SIZE = 64,
+    HF_WS_PROTOCOLS = 3
+};
+
+/* libwebsockets' own; this header must not include it. */
+struct lws;
+struct lws_context;
+struct lws_protocols;
+struct lws_vhost;
 
 /* Something with a libwebsockets vhost. Lives until the hub is freed: libwebsockets keeps pointers
  * into it (protocols, paths). */
 struct hf_ws_endpoint {
     struct hf_ws_hub *hub;
     struct lws_vhost *vhost;
-    struct lws_protocols protocols[3]; /* .user points to the owner below */
+    struct lws_protocols *protocols; /* HF_WS_PROTOCOLS of them; .user points to the owner below */
     void *owner;
     void (*free_owner)(void *owner);
     char *ca;

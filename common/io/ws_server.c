@@ -1,9 +1,11 @@
 /* SPDX-License-Identifier: Apache-2.0 */
-#include <string.h>
-
 #include "common/base/mem.h"
 #include "common/io/log.h"
 #include "common/io/ws_internal.h"
+
+#include <libwebsockets.h>
+#include <stdio.h>
+#include <string.h>
 
 struct hf_ws_server {
     struct hf_ws_endpoint *endpoint;
@@ -70,7 +72,7 @@ static int established(struct hf_ws_server *server, struct lws *wsi)
         hf_ws_conn_new(server->endpoint->hub, &server->callbacks, server->arg);
     conn->wsi = wsi;
     conn->server = server;
-    strcpy(conn->uri, uri);
+    snprintf(conn->uri, sizeof(conn->uri), "%s", uri);
     lws_get_peer_simple(wsi, conn->address, sizeof(conn->address));
     lws_set_opaque_user_data(wsi, conn);
     server->count++;
@@ -209,8 +211,8 @@ hf_result hf_ws_server_new(struct hf_ws_hub *hub, const struct hf_ws_server_conf
     struct hf_ws_server *server = hf_alloc(sizeof(*server));
     HF_ASSERT(strlen(path) < sizeof(server->path));
     HF_ASSERT(strlen(subprotocol) < sizeof(server->subprotocol));
-    strcpy(server->path, path);
-    strcpy(server->subprotocol, subprotocol);
+    snprintf(server->path, sizeof(server->path), "%s", path);
+    snprintf(server->subprotocol, sizeof(server->subprotocol), "%s", subprotocol);
     server->callbacks = *callbacks;
     server->arg = arg;
     server->endpoint = hf_ws_endpoint_new(hub, &config->tls);

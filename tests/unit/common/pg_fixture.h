@@ -56,7 +56,7 @@ static inline bool pg_fixture_run(const struct pg_fixture *f, const char *const 
 
 static inline bool pg_fixture_start(struct pg_fixture *f)
 {
-    strcpy(f->dir, "/tmp/hf-pg-XXXXXX");
+    snprintf(f->dir, sizeof(f->dir), "%s", "/tmp/hf-pg-XXXXXX");
     if (mkdtemp(f->dir) == NULL) {
         return false;
     }

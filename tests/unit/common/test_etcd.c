@@ -181,7 +181,7 @@ static struct hf_etcd *client_of(size_t count, hf_dur timeout)
 static int start_cluster(void **state)
 {
     (void)state;
-    strcpy(dir, "/tmp/hf-etcd-XXXXXX");
+    snprintf(dir, sizeof(dir), "%s", "/tmp/hf-etcd-XXXXXX");
     if (mkdtemp(dir) == NULL || !hf_ok(hf_loop_new(&loop, NULL))) {
         return -1;
     }
@@ -413,7 +413,7 @@ static void watch_survives_its_member(void **state)
     UNTIL(seen.up == 1);
     char used[64];
     get("/ready", false);
-    strcpy(used, got.endpoint);
+    snprintf(used, sizeof(used), "%s", got.endpoint);
     int victim = 0;
     for (int i = 0; i < MEMBERS; i++) {
         victim = strcmp(urls[i], used) == 0 ? i : victim;
@@ -444,7 +444,7 @@ static void watch_leaves_a_frozen_member(void **state)
     UNTIL(seen.up == 1);
     char used[64];
     get("/ready", false);
-    strcpy(used, got.endpoint);
+    snprintf(used, sizeof(used), "%s", got.endpoint);
     int victim = 0;
     for (int i = 0; i < MEMBERS; i++) {
         victim = strcmp(urls[i], used) == 0 ? i : victim;

@@ -27,7 +27,7 @@ static const char *in_root(int slot, const char *name)
 static int make_root(void **state)
 {
     (void)state;
-    strcpy(root, "/tmp/hf-files-XXXXXX");
+    snprintf(root, sizeof(root), "%s", "/tmp/hf-files-XXXXXX");
     return mkdtemp(root) == NULL ? -1 : 0;
 }
 static int drop_root(void **state)

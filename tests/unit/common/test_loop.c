@@ -6,6 +6,7 @@
 #include <errno.h>
 #include <pthread.h>
 #include <signal.h>
+#include <stdio.h>
 #include <string.h>
 #include <time.h>
 #include <unistd.h>
@@ -48,7 +49,8 @@ static void count(void *arg)
 static char order[16];
 static void note(void *arg)
 {
-    strncat(order, arg, sizeof(order) - strlen(order) - 1);
+    size_t n = strlen(order);
+    snprintf(order + n, sizeof(order) - n, "%s", (const char *)arg);
 }
 
 static void timers_fire_in_order_and_never_early(void **state)

@@ -5,6 +5,7 @@
 #include <stdint.h>
 #include <fcntl.h>
 #include <signal.h>
+#include <stdio.h>
 #include <stdlib.h>
 #include <string.h>
 #include <sys/wait.h>
@@ -40,8 +41,8 @@ static void on_exit_of(void *arg, const struct hf_process_exit *r)
     last.calls++;
     last.signaled = r->signaled;
     last.status = r->status;
-    strncpy(last.out, r->out, sizeof(last.out) - 1);
-    strncpy(last.errout, r->errout, sizeof(last.errout) - 1);
+    snprintf(last.out, sizeof(last.out), "%s", r->out);
+    snprintf(last.errout, sizeof(last.errout), "%s", r->errout);
 }
 static void wait_exit(void)
 {

@@ -144,7 +144,7 @@ static struct hf_ws_client *client_of(const char *ca, const char *name, const ch
 
 #define UNTIL(condition)                                                                           \
     do {                                                                                           \
-        hf_lclk end_ = hf_lclk_add(hf_clock_lease(), HF_SEC(20));                                   \
+        hf_lclk end_ = hf_lclk_add(hf_clock_lease(), HF_SEC(20));                                  \
         while (!(condition) && !hf_lclk_reached(hf_clock_lease(), end_)) {                         \
             assert_true(hf_ok(hf_ws_step(hub, HF_MS(50), NULL)));                                  \
         }                                                                                          \

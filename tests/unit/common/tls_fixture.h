@@ -100,7 +100,7 @@ static inline struct hf_tls_files fixture_files(struct tls_fixture *f, const cha
 
 static inline bool fixture_make(struct tls_fixture *f)
 {
-    strcpy(f->dir, "/tmp/hf-tls-XXXXXX");
+    snprintf(f->dir, sizeof(f->dir), "%s", "/tmp/hf-tls-XXXXXX");
     return mkdtemp(f->dir) != NULL;
 }
 
