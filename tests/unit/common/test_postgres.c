@@ -135,6 +135,7 @@ static void asynchronous_queries(void **state)
     assert_int_equal(got.code, HF_E_CANCELED);
     assert_int_equal(hf_pg_state(pg), HF_PG_IDLE);
     query(pg, "SET statement_timeout = 0", 0, NULL, HF_SEC(10));
+    query(pg, "SET statement_timeout = 0", 0, NULL, HF_SEC(10));
     /* A megabyte out and back: writing and reading in many pieces. */
     HF_AUTOFREE char *big = hf_alloc(1000001);
     memset(big, 'z', 1000000);
