@@ -211,7 +211,8 @@ static hf_result drain_connect(struct drain_job *d, struct hf_err *err)
             .dsn = config->history.dsn,
             .passfile = config->history.passfile[0] != '\0' ? config->history.passfile : NULL,
             .application_name = "holdfast-coordinator",
-            .options = "-c statement_timeout=10000 -c lock_timeout=10000"};
+            .options = "-c statement_timeout=10000 -c lock_timeout=10000 "
+                       "-c client_min_messages=warning"};
         HF_TRY(hf_pg_sync_connect(&pg, &d->pg, err));
         d->migrated = false;
     }
