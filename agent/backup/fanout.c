@@ -70,7 +70,7 @@ bool hf_fanout_alive(struct hf_fanout *f, size_t i, struct hf_err *ret_why)
 
 void hf_fanout_drop(struct hf_fanout *f, size_t i, const struct hf_err *why)
 {
-    HF_ASSERT(i > 0);
+    HF_ASSERT(i > 0 && i < f->count);
     pthread_mutex_lock(&f->lock);
     bool first = !atomic_exchange(&f->targets[i].dead, true);
     if (first) {

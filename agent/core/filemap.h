@@ -34,10 +34,11 @@ enum {
 };
 
 /* Where a path is relative to; other numbers are OIDs of tablespaces. Entries sort by it first. */
-#define HF_MAP_SPACE_DATA    UINT32_C(0)          /* the data directory */
-#define HF_MAP_SPACE_CONFIG  UINT32_C(0xFFFFFFF0) /* "/": configuration outside it (B11) */
-#define HF_MAP_SPACE_CONTROL UINT32_C(0xFFFFFFFF) /* the data directory: pg_control, always last   \
-                                                   */
+#define HF_MAP_SPACE_DATA   UINT32_C(0)          /* the data directory */
+#define HF_MAP_SPACE_CONFIG UINT32_C(0xFFFFFFF0) /* "/": configuration outside it (B11) */
+#define HF_MAP_SPACE_CONTROL                                                                       \
+    UINT32_C(0xFFFFFFFF) /* the data directory: pg_control, always last                            \
+                          */
 
 enum hf_map_kind { HF_MAP_FILE = 0, HF_MAP_DIR = 1, HF_MAP_LINK = 2 };
 

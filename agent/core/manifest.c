@@ -6,7 +6,6 @@
 
 #include <stdio.h>
 #include <string.h>
-#include <time.h>
 
 #include "agent/core/manifest_format.h"
 #include "common/base/hex.h"
@@ -56,15 +55,32 @@ void hf_manifest_cleanup(struct hf_manifest **m)
 
 /* --- labels --------------------------------------------------------------------------------- */
 
+/* Year, month, day of a day counted from 1970-01-01, in the Gregorian calendar: eras of 400 years
+ * that begin on the first of March, so that the leap day is the last of its year. */
+static void civil_day(int64_t day, unsigned *ret_year, unsigned *ret_month, unsigned *ret_day)
+{
+    day += 719468;
+    int64_t era = day / 146097;
+    unsigned of_era = (unsigned)(day % 146097);
+    unsigned year = (of_era - of_era / 1460 + of_era / 36524 - of_era / 146096) / 365;
+    unsigned of_year = of_era - (365 * year + year / 4 - year / 100);
+    unsigned shifted = (5 * of_year + 2) / 153; /* 0 = March */
+    *ret_day = of_year - (153 * shifted + 2) / 5 + 1;
+    *ret_month = shifted < 10 ? shifted + 3 : shifted - 9;
+    *ret_year = (unsigned)(era * 400) + year + (*ret_month <= 2 ? 1 : 0);
+}
+
 void hf_backup_label_make(hf_wall at, enum hf_backup_type type, char ret[HF_LABEL_SIZE])
 {
     static const char LETTERS[] = "FDI";
-    time_t seconds = (time_t)(at.us / 1000000);
-    struct tm tm;
-    gmtime_r(&seconds, &tm);
-    snprintf(ret, HF_LABEL_SIZE, "%04d%02d%02dT%02d%02d%02dZ-%c", (tm.tm_year + 1900) % 10000,
-             (tm.tm_mon + 1) % 100, tm.tm_mday % 100, tm.tm_hour % 100, tm.tm_min % 100,
-             tm.tm_sec % 100, LETTERS[type]);
+    int64_t seconds = at.us < 0 ? 0 : at.us / 1000000;
+    unsigned of_day = (unsigned)(seconds % 86400);
+    unsigned year = 0;
+    unsigned month = 0;
+    unsigned day = 0;
+    civil_day(seconds / 86400, &year, &month, &day);
+    snprintf(ret, HF_LABEL_SIZE, "%04u%02u%02uT%02u%02u%02uZ-%c", year % 10000, month, day,
+             of_day / 3600, of_day / 60 % 60, of_day % 60, LETTERS[type]);
 }
 
 hf_result hf_backup_label_check(const char *label, struct hf_err *err)

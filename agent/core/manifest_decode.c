@@ -176,7 +176,7 @@ static hf_result get_origin(const hf_json *o, struct hf_manifest *m, struct hf_e
     for (size_t i = 0; i < m->parent_count; i++) {
         const char *label = hf_json_text(hf_json_at(parents, i));
         HF_TRY(hf_backup_label_check(label, err));
-        strncpy(m->parents[i], label, HF_LABEL_SIZE - 1);
+        memcpy(m->parents[i], label, strlen(label) + 1); /* the check bounds it */
     }
     return hf_done();
 }

@@ -296,6 +296,7 @@ static hf_result visit_backup_object(void *arg, const struct hf_store_entry *ent
         *e = (struct hf_backup_entry){0};
         memcpy(e->label, label, len);
     }
+    HF_ASSERT(e != NULL);
     e->begun = e->begun || strcmp(leaf, "begin") == 0;
     e->wal_pending = e->wal_pending || strcmp(leaf, "pending") == 0;
     e->published = e->published || strcmp(leaf, "manifest") == 0;

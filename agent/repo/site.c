@@ -113,7 +113,7 @@ static hf_result newest_incarnation(struct hf_site *s, uint64_t *ret, struct hf_
     uint64_t newest = 0;
     struct hf_err first = {0};
     for (size_t i = 0; i < s->count; i++) {
-        uint64_t ids[HF_REPO_MAX_INCARNATIONS];
+        uint64_t ids[HF_REPO_MAX_INCARNATIONS] = {0};
         size_t n = 0;
         struct hf_err mine = s->errors[i];
         hf_result r = {mine.code};

@@ -175,7 +175,7 @@ static hf_result do_run(struct hand *h, const struct hf_restore_piece *pieces, s
     struct hf_err first = {0};
     for (size_t i = 0; i < repositories; i++) {
         hf_result r = read_run(h, pieces, n, i, err);
-        if (hf_ok(r) || r.code == HF_E_IO) {
+        if (hf_ok(r) || r.code == HF_E_CANCELED) {
             return r;
         }
         if (i == 0) {

@@ -356,13 +356,13 @@ def test_killed_at_any_point_nothing_published_is_lost(backed_up, point):
 
 def test_killed_in_the_middle_verify_is_clean(backed_up):
     before = backed_up.backups()
+    begun = len(backed_up.files("backup/*/begin"))
     time.sleep(1.1)
     running = subprocess.Popen(as_user(USER, [backed_up.agent, "backup", "--config",
                                               backed_up.config], tied=False),
                                stdout=subprocess.DEVNULL, stderr=subprocess.DEVNULL)
     wait_until("the backup to begin", 30, lambda: running.poll() is not None or len(
-        backed_up.files("backup/*/begin")) > len(backed_up.files("backup/*/manifest")),
-               every=0.002)
+        backed_up.files("backup/*/begin")) > begun, every=0.002)
     running.kill()
     running.wait()
     assert backed_up.holdfast("verify").returncode == 0
@@ -395,6 +395,70 @@ def test_a_lost_region_leaves_the_own_one_complete(backed_up):
     finally:
         shutil.rmtree(second, ignore_errors=True)
         os.rename(second + ".away", second)
+
+
+@pytest.fixture(scope="module")
+def standby(backed_up):
+    """A streaming standby of the host, with a configuration of its own for the same repositories;
+    the primary switches WAL now and then, as a coordinator would have it do."""
+    data = backed_up.path("standby")
+    port = backed_up.port + 3
+    backed_up.run(f"{BIN}/pg_basebackup", "-h", backed_up.dir, "-p", str(backed_up.port), "-U",
+                  "postgres", "-D", data, "-R", "-c", "fast",
+                  f"--tablespace-mapping={backed_up.path('spc')}={backed_up.path('standby-spc')}")
+    backed_up.start(data, port)
+    with open(backed_up.config, encoding="ascii") as f:
+        text = f.read().replace(f":{backed_up.port}", f":{port}").replace(
+            "name: local-1", "name: local-2").replace(backed_up.data, data)
+    config = backed_up.path("cfg/standby.yaml")
+    with open(config, "w", encoding="ascii") as f:
+        f.write(text)
+    backed_up.standby = (data, port, config)
+    yield backed_up
+    backed_up.stop(data)
+
+
+def standby_backup(host, env=None):
+    _, _, config = host.standby
+    return subprocess.Popen(as_user(USER, [host.agent, "backup", "--config", config, "-o", "json"]),
+                            stdout=subprocess.PIPE, stderr=subprocess.PIPE, text=True,
+                            env=clean_environment(host.dir, env))
+
+
+def test_a_backup_from_the_standby_restores(standby):
+    time.sleep(1.1)
+    running = standby_backup(standby)
+    deadline = time.monotonic() + 60
+    while running.poll() is None and time.monotonic() < deadline:
+        standby.sql("SELECT pg_switch_wal() FROM pg_logical_emit_message(true, 'tick', '')")
+        time.sleep(0.3)
+    out, errors = running.communicate(timeout=60)
+    assert running.returncode == 0, errors
+    label = json.loads(out)["label"]
+    target, _ = standby.restore("from-standby", label)
+    port = standby.opened(target)
+    try:
+        assert int(standby.sql("SELECT count(*) FROM pgbench_history", port)) >= standby.rows
+    finally:
+        standby.stop(target)
+    standby.run(f"{BIN}/pg_checksums", "-c", "-D", target)
+
+
+def test_a_standby_that_is_promoted_meanwhile_fails_the_backup(standby):
+    if not faults_compiled(standby):
+        pytest.skip("built without fault points")
+    before = standby.backups()
+    data, port, _ = standby.standby
+    begun = len(standby.files("backup/*/begin"))
+    running = standby_backup(standby, {"HF_FAULT": "backup.pack=delay:6000"})
+    wait_until("the backup to begin", 30,
+               lambda: len(standby.files("backup/*/begin")) > begun)
+    time.sleep(1)
+    standby.run(f"{BIN}/pg_ctl", "-D", data, "promote", "-w")
+    _, errors = running.communicate(timeout=60)
+    assert running.returncode != 0 and "promoted" in errors
+    assert standby.backups() == before
+    assert standby.sql("SELECT pg_is_in_recovery()", port) == "f"
 
 
 def test_expiry_keeps_what_is_needed(backed_up):

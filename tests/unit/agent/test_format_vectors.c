@@ -84,7 +84,7 @@ static const struct hf_map_pack PACK = {.name = "backup/" LABEL "/pack-00000001"
 
 static void write_all(const char *dir)
 {
-    struct rig g;
+    struct rig g = {0};
     struct hf_err err = {0};
     uint8_t plain[5000];
     rig_open(&g);

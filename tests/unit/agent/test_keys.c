@@ -5,7 +5,7 @@
 
 static void another_process_finds_the_same_keys(void **state)
 {
-    struct rig g;
+    struct rig g = {0};
     struct hf_err err = {0};
     uint8_t a[HF_DEK_ID_SIZE];
     uint8_t b[HF_DEK_ID_SIZE];
@@ -50,7 +50,7 @@ static void nothing_is_sealed_before_its_key_is_durable(void **state)
 
 static void a_wrong_kek_is_named(void **state)
 {
-    struct rig g;
+    struct rig g = {0};
     struct hf_err err = {0};
     (void)state;
     rig_open(&g);
@@ -72,7 +72,7 @@ static void a_wrong_kek_is_named(void **state)
 /* A second region gets every key that opens what lies in the first one, before any data. */
 static void keys_reach_every_repository(void **state)
 {
-    struct rig g;
+    struct rig g = {0};
     char dir[] = "/tmp/hf-repo2-XXXXXX";
     struct hf_err err = {0};
     size_t open = 0;

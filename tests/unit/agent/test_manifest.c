@@ -152,6 +152,10 @@ static void labels_sort_by_time(void **state)
     assert_string_equal(a, "20261121T002100Z-F");
     assert_string_equal(b, "20261121T002101Z-I");
     OK(hf_backup_label_check(a, &err));
+    hf_backup_label_make((hf_wall){INT64_C(951868799) * 1000000}, HF_BACKUP_DIFF, b);
+    assert_string_equal(b, "20000229T235959Z-D");
+    hf_backup_label_make((hf_wall){INT64_C(4107542400) * 1000000}, HF_BACKUP_FULL, b);
+    assert_string_equal(b, "21000301T000000Z-F");
     assert_int_equal(hf_backup_label_check("20261121T002100Z-X", &err).code, HF_E_INVALID);
     assert_int_equal(hf_backup_label_check("20261121T002100Z-FF", &err).code, HF_E_INVALID);
 }

@@ -18,7 +18,7 @@ static void fill(uint8_t *bytes, size_t len, bool random)
 static void every_length_comes_back(void **state)
 {
     static const size_t LENGTHS[] = {0, 1, 4095, 4096, 4097, 8192, 3 * 4096 + 5, 300000};
-    struct rig g;
+    struct rig g = {0};
     struct hf_err err = {0};
     (void)state;
     rig_open(&g);
@@ -48,7 +48,7 @@ static void every_length_comes_back(void **state)
 
 static void sealing_twice_gives_other_bytes(void **state)
 {
-    struct rig g;
+    struct rig g = {0};
     struct hf_err err = {0};
     (void)state;
     rig_open(&g);
@@ -64,11 +64,6 @@ static void sealing_twice_gives_other_bytes(void **state)
 
 /* --- tampering ------------------------------------------------------------------------------ */
 
-struct attempt {
-    struct rig *g;
-    struct hf_buf sealed; /* of three frames */
-};
-
 static hf_result open_bytes(struct hf_keyring *ring, const char *name, enum hf_object_kind kind,
                             const void *bytes, size_t len, struct hf_err *err)
 {
@@ -79,7 +74,7 @@ static hf_result open_bytes(struct hf_keyring *ring, const char *name, enum hf_o
 
 static void every_flipped_bit_is_refused(void **state)
 {
-    struct rig g;
+    struct rig g = {0};
     struct hf_err err = {0};
     uint8_t plain[9000];
     (void)state;
@@ -104,7 +99,7 @@ static void every_flipped_bit_is_refused(void **state)
 
 static void every_truncation_is_refused(void **state)
 {
-    struct rig g;
+    struct rig g = {0};
     struct hf_err err = {0};
     uint8_t plain[9000];
     (void)state;
@@ -126,7 +121,7 @@ static void every_truncation_is_refused(void **state)
 /* Two sealings of one name: their frames do not mix. */
 static void frames_of_another_sealing_are_refused(void **state)
 {
-    struct rig g;
+    struct rig g = {0};
     struct hf_err err = {0};
     uint8_t plain[9000];
     (void)state;
@@ -155,7 +150,7 @@ static void frames_of_another_sealing_are_refused(void **state)
 
 static void swapped_foreign_and_replayed_objects_are_named(void **state)
 {
-    struct rig g;
+    struct rig g = {0};
     struct hf_err err = {0};
     uint8_t digest[HF_OBJECT_DIGEST_SIZE];
     uint8_t other[HF_OBJECT_DIGEST_SIZE];
@@ -194,7 +189,7 @@ static void swapped_foreign_and_replayed_objects_are_named(void **state)
 static void frames_open_at_random(void **state)
 {
     enum { FRAMES = 5 };
-    struct rig g;
+    struct rig g = {0};
     struct hf_err err = {0};
     struct hf_frame_ref refs[FRAMES];
     uint8_t plain[FRAMES][4096];
@@ -233,7 +228,7 @@ static void frames_open_at_random(void **state)
 
 static void records_are_written_once(void **state)
 {
-    struct rig g;
+    struct rig g = {0};
     struct hf_err err = {0};
     struct hf_epoch_record e = {
         .epoch = {2}, .parent_epoch = {1}, .timeline = {2}, .fork = {0x3000000}, .primary = "us-1"};
