@@ -58,9 +58,10 @@ static void ok(hf_result r, const struct hf_err *err)
 
 static void ignore_all(void)
 {
-    signal(SIGTERM, SIG_IGN);
-    signal(SIGQUIT, SIG_IGN);
-    signal(SIGINT, SIG_IGN);
+    const struct sigaction ignore = {.sa_handler = SIG_IGN};
+    sigaction(SIGTERM, &ignore, NULL);
+    sigaction(SIGQUIT, &ignore, NULL);
+    sigaction(SIGINT, &ignore, NULL);
 }
 
 static void idle(void)
