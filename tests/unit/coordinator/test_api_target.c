@@ -82,8 +82,8 @@ static void roles_and_tenants(void **state)
         bool scoped = op > HF_API_CLUSTERS;
         struct hf_api_target t = {.op = (enum hf_api_op)op};
         if (scoped) {
-            strcpy(t.tenant.s, "t");
-            strcpy(t.cluster.s, "c");
+            (void)snprintf(t.tenant.s, sizeof t.tenant.s, "t");
+            (void)snprintf(t.cluster.s, sizeof t.cluster.s, "c");
         }
         assert_int_equal(hf_api_role(t.op), needs[op]);
         assert_int_equal(hf_ok(hf_api_authorize(&viewer, &t, NULL)), needs[op] == HF_ROLE_VIEWER);

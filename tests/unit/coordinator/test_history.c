@@ -21,7 +21,7 @@ static char root[64];
 static int make_root(void **state)
 {
     (void)state;
-    strcpy(root, "/tmp/hf-history-XXXXXX");
+    (void)snprintf(root, sizeof root, "/tmp/hf-history-XXXXXX");
     return mkdtemp(root) == NULL ? -1 : 0;
 }
 

@@ -142,7 +142,7 @@ static int make_world(void **state)
         !hf_ok(hf_loop_watch(w->loop, w->dns, HF_LOOP_READ, on_question, w, &w->watch, &err))) {
         return -1;
     }
-    strcpy(w->key_file, "/tmp/hf-route-XXXXXX");
+    (void)snprintf(w->key_file, sizeof w->key_file, "/tmp/hf-route-XXXXXX");
     int fd = mkstemp(w->key_file);
     if (fd < 0 || write(fd, "secret\n", 7) != 7 || close(fd) != 0) {
         return -1;
@@ -156,8 +156,8 @@ static int make_world(void **state)
     w->config.timeout = HF_SEC(2);
     w->authoritative = true;
     w->ttl = 2;
-    strcpy(w->published, "127.0.1.1");
-    strcpy(w->old, "127.0.1.1");
+    (void)snprintf(w->published, sizeof w->published, "127.0.1.1");
+    (void)snprintf(w->old, sizeof w->old, "127.0.1.1");
     return 0;
 }
 

@@ -118,7 +118,7 @@ static int start_etcd(void **state)
     char initial[96];
     (void)state;
     hf_log_init("test", HF_LOG_ERROR, HF_LOG_STDERR);
-    strcpy(dir, "/tmp/hf-tree-XXXXXX");
+    (void)snprintf(dir, sizeof dir, "/tmp/hf-tree-XXXXXX");
     if (mkdtemp(dir) == NULL || !hf_ok(hf_loop_new(&loop, NULL))) {
         return -1;
     }
