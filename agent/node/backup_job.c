@@ -199,6 +199,7 @@ void hf_agent_backup_start(struct hf_agent *a, const struct hf_agent_effect *e)
     b->system_id = a->seen.system_id;
     memcpy(b->command, e->command, sizeof(b->command));
     a->backup = b;
+    hf_log(HF_LOG_NOTICE, "BACKUP_BEGINS", "backup begins", HF_KV("command", b->command));
     if (!hf_ok(hf_pool_submit(a->work, HF_LANE_BULK, &b->job, &err))) {
         /* Too much waits: it is tried again by the next command; the core hears of it in its next
          * round, never from within an effect. */

@@ -1,6 +1,7 @@
 # SPDX-License-Identifier: Apache-2.0
 """The agent and its fencer with real PostgreSQL, under a coordinator that follows a script: what
 each command does, and what happens when agent, postmaster, lease or coordinator go away."""
+import json
 import os
 import signal
 import time
@@ -140,6 +141,21 @@ def test_a_fresh_copy_follows(scene):
         [("holdfast_us_1", True)]
     assert scene.http("us", "/replica") == 200
     assert scene.http("us", "/primary") == 503
+
+
+def test_a_backup_ends_with_a_report_and_archived_wal(scene):
+    scene.script.do("eu-1", "backup-1", "backup", 1, body='{"type": "full", "name": "nightly"}')
+    wait_until("the report", 10, lambda: scene.script.reports)
+    report = json.loads(scene.script.reports[0]["body"])
+    assert scene.script.reports[0]["kind"] == "backup"
+    assert report["state"] == "complete" and report["node"] == "eu-1"
+    assert sorted(report["regions"]) == ["ap", "eu", "us"]
+    beat = scene.script.wait("eu-1", "the backup in its heartbeat", lambda b:
+                             b["newest_backup"] == report["label"] and b["wal_to"] != "0/0")
+    assert beat["repository_ok"]
+    # Acknowledged: it is not kept any longer, and not sent again after a restart.
+    wait_until("the acknowledgement", 10, lambda: not os.listdir(os.path.join(
+        scene.lab.region_dir("eu"), "agent", "state", "outbox")))
 
 
 def test_a_probe_is_a_commit(scene):
