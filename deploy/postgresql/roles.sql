@@ -1,8 +1,14 @@
 -- SPDX-License-Identifier: Apache-2.0
 -- The two roles that Holdfast uses, with the rights that it needs and no more. Run once on the
 -- primary as a superuser, in the database that agent.yaml names (default: postgres):
---   psql -v holdfast_password=... -v replication_password=... -f roles.sql
+--   psql -f roles.sql
+-- with both passwords in the environment, where other users of the host cannot read them:
+-- HOLDFAST_PASSWORD and REPLICATION_PASSWORD (or \set holdfast_password and replication_password
+-- before, on standard input).
 -- Neither role reads tables of yours: base copies and WAL come by files and by replication.
+
+\getenv holdfast_password HOLDFAST_PASSWORD
+\getenv replication_password REPLICATION_PASSWORD
 
 SELECT format('CREATE ROLE holdfast LOGIN PASSWORD %L CONNECTION LIMIT 20', :'holdfast_password')
 WHERE NOT EXISTS (SELECT FROM pg_roles WHERE rolname = 'holdfast') \gexec
