@@ -25,6 +25,7 @@ struct hf_backup_job {
     hf_epoch epoch;
     uint64_t system_id;
     char command[HF_LABEL_SIZE];
+    char primary[HF_ADDRESS_SIZE]; /* of the cluster, when this node is a standby; else "" */
     hf_wall began;
     hf_wall ended;
     struct hf_backup_result backup;
@@ -34,10 +35,23 @@ struct hf_backup_job {
     struct hf_err err;
 };
 
+/* A standby cannot switch WAL: the primary is asked to, so that the last segment that the backup
+ * needs is archived although nobody writes (rule B3). */
+static void switch_upstream(const struct hf_backup_job *b)
+{
+    struct hf_err err;
+    if (b->primary[0] != '\0' && !hf_ok(hf_op_remote(&b->agent->config->postgresql, b->primary,
+                                                     "SELECT pg_switch_wal()", &err))) {
+        hf_log(HF_LOG_WARNING, "SWITCH_FAILED", "the primary did not switch its WAL",
+               HF_KV("primary", b->primary), HF_KV_ERR(&err));
+    }
+}
+
 /* Publishing waits for WAL that is archived beside this (rule B5). */
 static void publish_rest(struct hf_backup_job *b, struct hf_site *site)
 {
     hf_lclk until = hf_lclk_add(hf_clock_lease(), PUBLISH_PATIENCE);
+    switch_upstream(b);
     for (;;) {
         bool waits = false;
         for (size_t i = 0; i < b->region_count; i++) {
@@ -198,6 +212,9 @@ void hf_agent_backup_start(struct hf_agent *a, const struct hf_agent_effect *e)
     b->epoch = e->epoch;
     b->system_id = a->seen.system_id;
     memcpy(b->command, e->command, sizeof(b->command));
+    if (a->seen.in_recovery) {
+        memcpy(b->primary, a->core->view.primary_address, sizeof(b->primary));
+    }
     a->backup = b;
     hf_log(HF_LOG_NOTICE, "BACKUP_BEGINS", "backup begins", HF_KV("command", b->command));
     if (!hf_ok(hf_pool_submit(a->work, HF_LANE_BULK, &b->job, &err))) {

@@ -8,14 +8,13 @@ static void close_sync(struct hf_pg_sync **c)
     hf_pg_sync_close(*c);
 }
 
-/* A commit at another node's server, from outside its host: what clients want to be able to do. */
-hf_result hf_op_probe(struct hf_op *op, struct hf_err *err)
+hf_result hf_op_remote(const struct hf_config_postgresql *pg, const char *address, const char *sql,
+                       struct hf_err *err)
 {
-    const struct hf_config_postgresql *pg = &op->env->config->postgresql;
     __attribute__((cleanup(close_sync))) struct hf_pg_sync *c = NULL;
     char host[HF_ADDRESS_SIZE];
     char port[8];
-    HF_TRY(hf_op_split(op->address, host, port, err));
+    HF_TRY(hf_op_split(address, host, port, err));
     const struct hf_pg_config config = {
         .host = host,
         .port = port,
@@ -26,9 +25,15 @@ hf_result hf_op_probe(struct hf_op *op, struct hf_err *err)
         .connect_timeout = HF_SEC(3),
     };
     HF_TRY(hf_pg_sync_connect(&config, &c, err));
-    /* It writes a WAL record in a transaction that gets a number: a read-only server refuses. */
-    return hf_pg_sync_query(c, "SELECT pg_logical_emit_message(true, 'holdfast', 'probe')", 0, NULL,
-                            HF_SEC(5), NULL, err);
+    return hf_pg_sync_query(c, sql, 0, NULL, HF_SEC(5), NULL, err);
+}
+
+/* A commit at another node's server, from outside its host: what clients want to be able to do. It
+ * writes a WAL record in a transaction that gets a number: a read-only server refuses. */
+hf_result hf_op_probe(struct hf_op *op, struct hf_err *err)
+{
+    return hf_op_remote(&op->env->config->postgresql, op->address,
+                        "SELECT pg_logical_emit_message(true, 'holdfast', 'probe')", err);
 }
 
 hf_result hf_op_kill(struct hf_op *op, struct hf_err *err)

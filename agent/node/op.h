@@ -60,6 +60,11 @@ hf_result hf_op_probe(struct hf_op *op, struct hf_err *err) HF_MUST_USE;
 
 /* --- what they share --- */
 
+/* One statement at another node's server (host:port), as the agent's own role; the answer is not
+ * looked at. Blocks, some seconds at most. */
+hf_result hf_op_remote(const struct hf_config_postgresql *pg, const char *address, const char *sql,
+                       struct hf_err *err) HF_MUST_USE;
+
 /* HF_E_CANCELED when it shall end. */
 hf_result hf_op_check(const struct hf_op *op, struct hf_err *err) HF_MUST_USE;
 /* HF_E_REFUSED unless the page is open for the operation's epoch now. */

@@ -113,6 +113,8 @@ static hf_result look(struct look_job *l, struct hf_err *err)
     size_t published = 0;
     size_t pending = 0;
     char newest[HF_LABEL_SIZE] = "";
+    /* Another node's first backup brought a data key of its own (C1). */
+    HF_TRY(hf_keyring_load(hf_repository_ring(r), hf_repository_store(r), err));
     /* Backups of this region whose WAL has arrived meanwhile (B5). */
     HF_TRY(hf_backup_publish_all(r, &published, &pending, err));
     HF_AUTOFREE struct hf_backup_entry *list = hf_alloc_array(HF_REPO_MAX_BACKUPS, sizeof *list);
