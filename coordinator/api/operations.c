@@ -246,7 +246,7 @@ hf_json *hf_api_plan_json(const struct hf_warm_cluster *c, const struct hf_plan 
     hf_json_put_text(v, "tenant", c->tenant.s);
     hf_json_put_text(v, "cluster", c->cluster.s);
     hf_json_put_u64(v, "epoch", c->state.epoch.v);
-    hf_api_put_name(v, "from", c->state.primary.s);
+    hf_api_put_name(v, "from", allowed ? plan->from.s : c->state.primary.s);
     hf_api_put_name(v, "to", allowed ? plan->to.s : "");
     hf_json_put_text(v, "kind", "failover");
     hf_json_put_bool(v, "allowed", allowed);

@@ -135,7 +135,8 @@ struct hf_decision {
 /* Called on every tick (100 ms) and after every change. `out` is overwritten. */
 void hf_cluster_decide(const struct hf_cluster_view *view, struct hf_decision *out);
 
-/* What a failover would do now: plan with reasons and predicted loss, nothing written. wish: node
+/* What a failover would do now: plan with reasons and predicted loss, nothing written; a plan that
+ * waits for a person is that plan. wish: node
  * or region, "" any. HF_E_REFUSED names the rule. */
 hf_result hf_cluster_plan_preview(const struct hf_cluster_view *view, const char *wish,
                                   struct hf_plan *ret, struct hf_err *err) HF_MUST_USE;

@@ -313,9 +313,12 @@ static bool choice_failed(const struct hf_cluster_view *v, const struct hf_node_
 
 static bool leads_plan(const struct hf_cluster_view *v, const struct hf_node_view *to)
 {
+    /* The first heartbeats of a new primary may still carry what was observed before its promotion:
+     * the timeline that is recorded must be the reserved one. */
     return to != NULL && to->seen && to->beat.state == HF_NODE_PRIMARY &&
            to->beat.lease_epoch.v == v->plan->epoch.v && to->beat.lease_remaining.us > 0 &&
-           to->beat.timeline.v != 0;
+           to->beat.timeline.v != 0 &&
+           (v->plan->timeline.v == 0 || to->beat.timeline.v == v->plan->timeline.v);
 }
 
 static void step_lead(const struct hf_cluster_view *v, struct hf_decision *out)

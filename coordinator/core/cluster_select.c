@@ -127,6 +127,10 @@ hf_result hf_cluster_plan_preview(const struct hf_cluster_view *view, const char
                                   struct hf_plan *ret, struct hf_err *err)
 {
     const struct hf_cluster_state *s = view->state;
+    if (view->plan != NULL && view->plan->step == HF_STEP_CONFIRM) {
+        *ret = *view->plan; /* this is what a person is asked about */
+        return hf_done();
+    }
     if (hf_name_empty(&s->primary)) {
         return hf_fail(err, HF_E_REFUSED, "NO_PRIMARY: the cluster was not bootstrapped yet");
     }

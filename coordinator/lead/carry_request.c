@@ -45,7 +45,9 @@ static hf_result prepare_write(struct led *l, hf_lclk now, struct hf_err *err)
         d->state.paused = q->kind == HF_CARRY_PAUSE;
         return hf_done();
     }
-    if (c->state.plan[0] != '\0') {
+    const struct hf_warm_plan *running = hf_warm_running(c);
+    bool asks = running != NULL && running->plan.step == HF_STEP_CONFIRM;
+    if (c->state.plan[0] != '\0' && !asks) {
         return hf_fail(err, HF_E_EXISTS, "%s", c->state.plan);
     }
     if (q->epoch.v != c->state.epoch.v) {

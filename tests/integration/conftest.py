@@ -70,8 +70,10 @@ def pytest_runtest_makereport(item, call):
         logs = os.path.join(directory, "log") if directory else None
         if logs and os.path.isdir(logs):
             for name in sorted(os.listdir(logs)):
+                if not any(part in name for part in ("agent", "coordinator", "stranger")):
+                    continue
                 with open(os.path.join(logs, name), encoding="utf-8", errors="replace") as f:
-                    report.sections.append((name, "".join(f.readlines()[-40:])))
+                    report.sections.append((name, "".join(f.readlines()[-60:])))
 
 
 __all__ = ["LabError"]

@@ -7,7 +7,7 @@ import time
 
 import pytest
 from conftest import build_dir
-from holdfast_lab.process import wait_until
+from holdfast_lab.process import LabError, wait_until
 from watch import Client, assert_loss_as_predicted, epoch, finished, healthy
 
 
@@ -50,7 +50,9 @@ def ask(lab, what, body):
     def answered():
         status, answer = lab.api.ask(lab.api.leader(), "POST",
                                      f"/v1/clusters/{lab.tenant}/{lab.cluster}{what}", body)
-        return (status == 202 and answer) or None
+        if status != 202:
+            raise LabError(f"{status}: {answer}")
+        return answer
     return wait_until(f"POST {what} to be accepted", 30, answered, 0.3)
 
 
@@ -72,7 +74,8 @@ def confirmed(lab, victim, leader, step):
         time.sleep(2 * 3.0)
         waiting = lab.api.operations("failover")[0]
         assert waiting["state"] == "running"
-        ask(lab, "/failover/run", {"epoch": waiting["epoch"]})
+        said = lab.operator.run("failover", "run", f"{lab.tenant}/{lab.cluster}").stdout
+        assert waiting["id"] in said
         return finished(lab, after=known, seconds=90)
     finally:
         lab.apply_policy()

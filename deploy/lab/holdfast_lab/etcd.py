@@ -32,7 +32,7 @@ def member(lab, region):
             "--auto-compaction-mode", "periodic", "--auto-compaction-retention", "1h",
             # on loopback every peer seems to come from 127.0.0.1, whatever its certificate says
             "--experimental-peer-skip-client-san-verification",
-            "--logger", "zap", "--log-outputs", "stderr", "--log-level", "warn"]
+            "--logger", "zap", "--log-outputs", "stderr", "--log-level", "error"]
     for prefix in ("", "peer-"):
         argv += [f"--{prefix}client-cert-auth", f"--{prefix}trusted-ca-file", tls["ca"],
                  f"--{prefix}cert-file", tls["certificate"], f"--{prefix}key-file", tls["key"]]
