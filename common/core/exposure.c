@@ -3,6 +3,8 @@
 
 #include <string.h>
 
+enum { OFFSET_PERIOD_US = 60000000, RATE_SPAN_US = 1000000 };
+
 static int index_of(const struct hf_exposure_ring *ring, int from_oldest)
 {
     int oldest = (ring->next - ring->count + HF_EXPOSURE_SAMPLES) % HF_EXPOSURE_SAMPLES;
@@ -14,15 +16,39 @@ static const struct hf_exposure_sample *sample(const struct hf_exposure_ring *ri
     return &ring->samples[index_of(ring, from_oldest)];
 }
 
+static void add_offset(struct hf_exposure_ring *ring, int64_t clock_us, int64_t arrived_us)
+{
+    int64_t offset = arrived_us - clock_us;
+    if (ring->offsets == 0 || arrived_us - ring->offset_since >= OFFSET_PERIOD_US) {
+        ring->offset_us[1] = ring->offset_us[0];
+        ring->offset_us[0] = offset;
+        ring->offset_since = arrived_us;
+        ring->offsets = ring->offsets == 0 ? 1 : 2;
+    } else if (offset < ring->offset_us[0]) {
+        ring->offset_us[0] = offset;
+    }
+}
+
+int64_t hf_exposure_clock(const struct hf_exposure_ring *ring, hf_lclk now)
+{
+    int64_t offset = ring->offset_us[0];
+    if (ring->offsets == 2 && ring->offset_us[1] < offset) {
+        offset = ring->offset_us[1];
+    }
+    return now.us - offset;
+}
+
 void hf_exposure_add(struct hf_exposure_ring *ring, hf_epoch epoch, uint64_t life, int64_t clock_us,
-                     hf_lsn lsn)
+                     hf_lsn lsn, hf_lclk arrived)
 {
     if (ring->epoch.v != epoch.v || ring->life != life) {
         ring->epoch = epoch;
         ring->life = life;
         ring->count = 0;
         ring->next = 0;
+        ring->offsets = 0;
     }
+    add_offset(ring, clock_us, arrived.us);
     if (ring->count > 0) {
         struct hf_exposure_sample *newest = &ring->samples[index_of(ring, ring->count - 1)];
         if (clock_us < newest->clock_us || lsn.v < newest->lsn.v) {
@@ -91,6 +117,10 @@ struct hf_exposure hf_exposure_loss(const struct hf_exposure_ring *ring, hf_lsn 
     }
     const struct hf_exposure_sample *newest = sample(ring, ring->count - 1);
     int64_t unseen_us = now_us > newest->clock_us ? now_us - newest->clock_us : 0;
+    /* What was seen for less than a second says nothing of what came unseen. */
+    if (unseen_us > 0 && newest->clock_us - sample(ring, 0)->clock_us < RATE_SPAN_US) {
+        return e;
+    }
     e.known = true;
     e.age = HF_US(now_us - sample(ring, at)->clock_us);
     /* A quarter longer than what was not seen: the busiest time may have been this one. */

@@ -19,6 +19,11 @@ struct hf_exposure_sample {
 struct hf_exposure_ring {
     hf_epoch epoch; /* samples of one primary's term only */
     uint64_t life;  /* of the agent that took them */
+    /* Smallest (arrival here - clock_us) of this period and of the one before: what the primary's
+     * clock shows now, not spoiled by heartbeats that came late or repeat an old position. */
+    int64_t offset_us[2];
+    int64_t offset_since; /* this period's begin, by the receiver's clock */
+    int offsets;          /* how many of both are known */
     int count;
     int next;
     struct hf_exposure_sample samples[HF_EXPOSURE_SAMPLES];
@@ -30,10 +35,14 @@ struct hf_exposure {
 };
 
 /* Samples that do not advance the position only move the newest sample's time forward, so an idle
- * hour takes one slot. Another epoch or life empties the ring first. */
+ * hour takes one slot. Another epoch or life empties the ring first. arrived: by the receiver's
+ * clock. */
 void hf_exposure_add(struct hf_exposure_ring *ring, hf_epoch epoch, uint64_t life, int64_t clock_us,
-                     hf_lsn lsn);
-/* now_us: the primary's clock now (its newest sample plus the time since that arrived). */
+                     hf_lsn lsn, hf_lclk arrived);
+/* The clock of the ring's primary at the receiver's `now`: at least what the promptest sample of
+ * the last minutes says; too great by no more than the clocks' drift since then. */
+int64_t hf_exposure_clock(const struct hf_exposure_ring *ring, hf_lclk now);
+/* now_us: the primary's clock now (hf_exposure_clock). */
 struct hf_exposure hf_exposure_measure(const struct hf_exposure_ring *ring, hf_lsn durable,
                                        int64_t now_us);
 /* What a failover that forks at `fork` loses at most, if the old primary may have gone on until

@@ -22,6 +22,12 @@
 
 enum { HF_REASONS_MAX = 12, HF_REASON_SIZE = 160, HF_DECISION_COMMANDS = 24 };
 
+struct hf_loss {
+    bool known;
+    uint64_t bytes; /* at most */
+    hf_dur time;    /* at most */
+};
+
 /* Key clusters/T/C/state. */
 struct hf_cluster_state {
     hf_generation generation;
@@ -34,17 +40,13 @@ struct hf_cluster_state {
     hf_tli reserved;        /* highest timeline number ever reserved (L14) */
     uint64_t system_id;     /* 0 until first seen; nodes of another are refused */
     hf_epoch fenced;        /* every lease of epochs <= this is proven over */
+    bool owes;              /* the last choice never became writable: what its plan predicted */
+    struct hf_loss owed;    /* ... is lost with the next one too */
     struct hf_candidates candidates; /* newest version, told to the primary by grants */
     struct hf_candidates acked;      /* what the primary acknowledged: only these are promotable */
     char plan[HF_LABEL_SIZE];        /* running plan, "" none */
     uint64_t plans;                  /* how many there were: ids */
     bool paused;
-};
-
-struct hf_loss {
-    bool known;
-    uint64_t bytes; /* at most */
-    hf_dur time;    /* at most */
 };
 
 /* Key clusters/T/C/plans/ID. */

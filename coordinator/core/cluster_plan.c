@@ -198,6 +198,17 @@ static void step_select(const struct hf_cluster_view *v, struct hf_decision *out
                        plan->wish[0] == '\0' ? "another node" : plan->wish);
         return;
     }
+    /* The old holder is back and about to report its end: nothing is lost with it. */
+    const struct hf_node_view *from = hf_view_node(v, &plan->from);
+    bool returning = from != NULL && to != NULL && from != to && !plan->requested &&
+                     hf_node_present(v, from) && !hf_node_prepared(from, plan->epoch) &&
+                     from->beat.state != HF_NODE_EMPTY && from->beat.state != HF_NODE_COPYING &&
+                     from->beat.state != HF_NODE_UNMANAGED;
+    if (returning && in_step(v).us < HF_SEC(5).us) {
+        send_prepares(v, out);
+        hf_decide_warn(out, "RETURNING: %s is heard again, its end decides", from->name.s);
+        return;
+    }
     if (to == NULL) {
         send_prepares(v, out);
         hf_decide_warn(out, "NO_CANDIDATE: nobody can be chosen at epoch %llu",
@@ -329,6 +340,7 @@ static void step_lead(const struct hf_cluster_view *v, struct hf_decision *out)
         struct hf_plan *p = move(v, out, HF_STEP_ROUTE);
         struct hf_cluster_state *s = &out->state;
         p->writable_us = v->wall_us;
+        s->owes = false;
         if (to->beat.timeline.v != s->timeline.v) {
             s->parent = plan->parent;
             s->fork = plan->fork;
@@ -434,6 +446,8 @@ void hf_plan_go_on(const struct hf_cluster_view *v, struct hf_decision *out)
             /* The choice is void with its plan: where its timeline forks was recorded nowhere
              * else, so it must not become the primary after all. */
             out->state.epoch.v++;
+            out->state.owes = true;
+            out->state.owed = plan->loss;
         }
         return;
     }

@@ -79,8 +79,8 @@ const struct hf_node_view *hf_plan_choose(const struct hf_cluster_view *v, const
     return best;
 }
 
-struct hf_loss hf_plan_loss(const struct hf_cluster_view *v, const struct hf_node_view *choice,
-                            const hf_name *from)
+static struct hf_loss loss_to(const struct hf_cluster_view *v, const struct hf_node_view *choice,
+                              const hf_name *from)
 {
     struct hf_loss loss = {0};
     if (hf_name_equal(&choice->name, from)) {
@@ -88,19 +88,30 @@ struct hf_loss hf_plan_loss(const struct hf_cluster_view *v, const struct hf_nod
         return loss;
     }
     const struct hf_node_view *old = hf_view_node(v, from);
-    /* The ring's clock is the old holder's of one life of its agent: another life's beats say
-     * nothing about how old its samples are. */
-    if (v->ring == NULL || v->ring->count == 0 || old == NULL || !old->seen ||
-        old->beat.life != v->ring->life) {
-        return loss;
+    if (v->ring == NULL || v->ring->count == 0 || v->ring->epoch.v != v->state->primary_epoch.v ||
+        old == NULL || !old->seen) {
+        return loss; /* nothing was seen of the last holder's tenure */
     }
-    int64_t now_us = old->beat.clock_us + hf_lclk_sub(v->now, old->seen_at).us;
-    struct hf_exposure e = hf_exposure_loss(v->ring, choice->beat.final, now_us);
+    struct hf_exposure e =
+        hf_exposure_loss(v->ring, choice->beat.final, hf_exposure_clock(v->ring, v->now));
     loss.known = e.known;
     loss.bytes = e.bytes;
     loss.time = e.age;
     if (hf_node_prepared(old, choice->beat.prepared)) {
         loss.bytes = hf_lsn_lag(old->beat.final, choice->beat.final); /* both ends are known */
+    }
+    return loss;
+}
+
+struct hf_loss hf_plan_loss(const struct hf_cluster_view *v, const struct hf_node_view *choice,
+                            const hf_name *from)
+{
+    struct hf_loss loss = loss_to(v, choice, from);
+    if (v->state->owes) {
+        const struct hf_loss *owed = &v->state->owed;
+        loss.known = loss.known && owed->known;
+        loss.bytes += owed->bytes;
+        loss.time.us += owed->time.us;
     }
     return loss;
 }

@@ -90,8 +90,6 @@ void hf_measure_cluster(const struct hf_warm_cluster *c, hf_lclk now, hf_dur sil
     if (ret->primary == NULL || c->ring == NULL || ret->best == NULL || c->ring->count == 0) {
         return;
     }
-    /* The primary's clock now: its newest sample plus the time since that arrived. */
-    const struct hf_heartbeat *b = &ret->primary->view.beat;
-    int64_t clock = b->clock_us + hf_lclk_sub(now, ret->primary->view.seen_at).us;
-    ret->exposure = hf_exposure_measure(c->ring, ret->best_lsn, clock);
+    ret->exposure =
+        hf_exposure_measure(c->ring, ret->best_lsn, hf_exposure_clock(c->ring, now));
 }
