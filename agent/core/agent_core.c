@@ -72,6 +72,7 @@ void hf_agent_core_init(struct hf_agent_core *c, const struct hf_agent_config *c
     c->effect_next = life >> 32; /* ids of another life's effects must not match */
     if (record != NULL) {
         c->record = *record;
+        c->rebooted = strncmp(record->boot, boot, sizeof record->boot) != 0;
     } else if (!first_start) {
         c->record.promise_epoch = HF_EPOCH(1); /* lost: something may have been promised */
         c->record.max_ttl = HF_MS(HF_LEASE_TTL_MAX_MS);

@@ -147,6 +147,7 @@ struct hf_agent_core {
     hf_lclk beat_at;
     struct hf_sent_ring sent;
     hf_lclk started_at;
+    bool rebooted; /* the record is of another boot: no PostgreSQL of now runs under its lease */
     /* holder */
     bool holding;
     bool want; /* told to lead the adopted epoch, or leading: asks for grants */

@@ -139,7 +139,7 @@ static void first_look(struct hf_agent_step *s)
     bool leading = c->config.managed && c->record.led.v != 0 &&
                    c->record.led.v == c->record.epoch.v &&
                    c->record.surrendered.v < c->record.led.v;
-    if (leading && writable(pg)) {
+    if (leading && writable(pg) && !c->rebooted) {
         /* The page of the last life still holds PostgreSQL; ask under a new serial. */
         c->record.serial++;
         c->serial = c->record.serial;
