@@ -88,6 +88,7 @@ static void set_page(struct sim_world *w, int node, const struct hf_agent_effect
     if (e->open && e->source == HF_LEASE_FAILSAFE) {
         w->stats.failsafe++;
     }
+    w->pgs[node].armed = w->pgs[node].armed || e->open;
     page->open = e->open;
     page->boot = w->hosts[node].boot;
     page->epoch = e->epoch;
@@ -95,6 +96,42 @@ static void set_page(struct sim_world *w, int node, const struct hf_agent_effect
     page->deadline = e->deadline;
     page->source = e->source;
     sim_fencer_plan(w, node);
+}
+
+/* A heartbeat that waits is worth nothing when a newer one comes (latest wins). */
+static void forget_older_beat(struct sim_world *w, struct sim_agent *a)
+{
+    int kept = 0;
+    for (int i = 0; i < a->pending_count; i++) {
+        const struct sim_pending p = a->pending[(a->pending_first + i) % SIM_PENDING_MAX];
+        if (p.kind == HF_EFFECT_SEND) {
+            const struct hf_message *m = sim_payload_bytes(w, p.payload);
+            if (m->type == HF_MESSAGE_HEARTBEAT) {
+                sim_payload_release(w, p.payload);
+                continue;
+            }
+        }
+        a->pending[(a->pending_first + kept++) % SIM_PENDING_MAX] = p;
+    }
+    a->pending_count = kept;
+}
+
+/* Behind a stalled disk: messages are dropped, and a record takes the place of the last one that
+ * waits, which it contains. */
+static bool shed(struct sim_world *w, struct sim_agent *a, const struct hf_agent_effect *e)
+{
+    if (e->kind == HF_EFFECT_SEND || e->kind == HF_EFFECT_REPLY) {
+        return true;
+    }
+    for (int i = a->pending_count - 1; i >= 0 && e->kind == HF_EFFECT_PERSIST; i--) {
+        struct sim_pending *p = &a->pending[(a->pending_first + i) % SIM_PENDING_MAX];
+        if (p->kind == HF_EFFECT_PERSIST) {
+            sim_payload_release(w, p->payload);
+            p->payload = sim_payload_new(w, &e->record, sizeof(e->record));
+            return true;
+        }
+    }
+    return false;
 }
 
 static bool is_operation(enum hf_agent_effect_kind kind)
@@ -130,6 +167,12 @@ static void enqueue(struct sim_world *w, int node, const struct hf_agent_effect 
     }
     if (e->kind == HF_EFFECT_PG_KILL) {
         kill_now(w, node, e);
+        return;
+    }
+    if (e->kind == HF_EFFECT_SEND && e->message.type == HF_MESSAGE_HEARTBEAT) {
+        forget_older_beat(w, a);
+    }
+    if (a->pending_count >= SIM_PENDING_FULL && shed(w, a, e)) {
         return;
     }
     HF_ASSERT(a->pending_count < SIM_PENDING_MAX);
@@ -191,6 +234,7 @@ void sim_agent_start(struct sim_world *w, int node)
     hf_agent_core_init(&a->core, &a->config, a->disk_present ? &a->disk : NULL, !a->started, boot,
                        sim_rand(&w->rng), sim_clock(w, node));
     a->started = true;
+    a->runs = true;
     a->pending_first = a->pending_count = 0;
     a->persisting = false;
     a->op_running = false;
@@ -223,6 +267,7 @@ void sim_agent_died(struct sim_world *w, int node)
     }
     a->pending_count = 0;
     a->op_running = false;
+    a->runs = false;
     for (int c = 0; c < SIM_REGIONS; c++) {
         sim_net_break(w, node, c, w->now + sim_between(&w->rng, 1, 50) * SIM_MS);
     }

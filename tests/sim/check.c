@@ -31,8 +31,6 @@ void sim_fail(struct sim_world *w, enum sim_check check, const char *format, ...
 void sim_check_reset(struct sim_world *w)
 {
     struct sim_truth *t = &w->truth;
-    memset(t, 0, offsetof(struct sim_truth, ack));
-    memset(t->timeline, 0, sizeof(*t) - offsetof(struct sim_truth, timeline));
     for (int i = 0; i < SIM_EPOCHS; i++) {
         t->choice[i] = -1;
     }

@@ -29,6 +29,7 @@ struct sim_agent_op;
     X(PROMISE, "L4: promises are durable and kept, failsafe is unanimous")                         \
     X(SURRENDER, "L6: a surrendered epoch is never opened again, nothing of it lives")             \
     X(CODEC, "messages and records survive their codec")                                           \
+    X(CRASH, "no assertion of the cores fails")                                                    \
     X(LIVENESS, "after healing: a primary with a lease, no plan, all streaming")
 
 enum sim_check {

@@ -110,8 +110,8 @@ static const hf_name *without_promise(const struct sim_world *w, int node,
             continue;
         }
         const struct sim_promise *p = member < 0 ? NULL : &w->truth.promise[member];
-        if (p == NULL || p->holder != node || p->epoch.v != e->epoch.v ||
-            p->serial != e->serial || p->until_true + slack < ends) {
+        if (p == NULL || p->holder != node || p->epoch.v != e->epoch.v || p->serial != e->serial ||
+            p->until_true + slack < ends) {
             return &set->members[i];
         }
     }
@@ -209,8 +209,12 @@ static void check_beat(struct sim_world *w, int node, const struct hf_heartbeat 
     bool wants = b->want_lease && b->lease_serial > d->serial;
     if (b->surrendered.v > d->surrendered.v || b->prepared.v > d->prepared.v || wants ||
         b->candidates_acked > d->acked.version) {
-        sim_fail(w, SIM_CHECK_RECORD, "%s says what its disk does not hold yet",
-                 sim_node_names[node]);
+        sim_fail(w, SIM_CHECK_RECORD,
+                 "%s says surrendered %llu, prepared %llu, serial %llu, set %llu; on disk %llu, "
+                 "%llu, %llu, %llu",
+                 sim_node_names[node], (ull)b->surrendered.v, (ull)b->prepared.v,
+                 (ull)b->lease_serial, (ull)b->candidates_acked, (ull)d->surrendered.v,
+                 (ull)d->prepared.v, (ull)d->serial, (ull)d->acked.version);
         return;
     }
     if (b->surrendered.v > t->surrendered[node].v) {
@@ -249,8 +253,13 @@ static void check_promise(struct sim_world *w, int node, const struct hf_promise
         durable = !hf_lclk_before(until, hf_lclk_add(asked->arrived, wait));
     }
     if (!durable) {
-        sim_fail(w, SIM_CHECK_PROMISE, "%s promises to %s what its disk does not hold",
-                 sim_node_names[node], r->holder.s);
+        sim_fail(w, SIM_CHECK_PROMISE,
+                 "%s promises round %llu, epoch %llu, tenure %llu to %s, until %lld us from now at "
+                 "least; on disk epoch %llu, tenure %llu to %s, for %lld us",
+                 sim_node_names[node], (ull)r->round, (ull)r->epoch.v, (ull)r->serial, r->holder.s,
+                 (long long)(asked->arrived.us + asked->ttl.us - sim_clock(w, node).us),
+                 (ull)d->promise_epoch.v, (ull)d->promise_serial, d->promise_holder.s,
+                 (long long)(until.us - sim_clock(w, node).us));
         return;
     }
     SIM_TRACE(w, "%s: promises to %s, epoch %llu tenure %llu round %llu", sim_node_names[node],

@@ -48,6 +48,8 @@ void sim_check_ack(struct sim_world *w, int node, uint64_t lsn)
     if (t->acks < SIM_ACKS) {
         t->ack[t->acks++] = (struct sim_ack){
             .at = w->now, .lsn = lsn, .timeline = w->pgs[node].timeline, .epoch = (uint32_t)e};
+        /* The lesser guarantee: judged here, predicted by nobody. */
+        t->ack[t->acks - 1].lost = e != 0 && t->fenced_at[e] != 0;
     }
     if (e == 0 || t->fenced_at[e] == 0) {
         return;
@@ -60,6 +62,7 @@ void sim_check_ack(struct sim_world *w, int node, uint64_t lsn)
                  sim_node_names[node], (ull)e, (long long)(w->now - t->fenced_at[e]),
                  (long long)late);
     }
+    w->stats.late_commits++;
 }
 
 void sim_check_received(struct sim_world *w, int node)
@@ -119,6 +122,8 @@ static struct loss find_lost(struct sim_world *w, uint32_t timeline)
             continue;
         }
         a->lost = true;
+        SIM_TRACE(w, "lost: %llx of timeline %u, acknowledged at %lld us under epoch %u",
+                  (ull)a->lsn, a->timeline, (long long)a->at, a->epoch);
         loss.newest = loss.count == 0 || a->at > loss.newest ? a->at : loss.newest;
         loss.oldest = loss.count == 0 || a->at < loss.oldest ? a->at : loss.oldest;
         loss.count++;

@@ -88,21 +88,14 @@ void sim_coord_start(struct sim_world *w, int coord)
     struct sim_coord *c = &w->coords[coord];
     hf_dur ttl = c->next_ttl;
     uint32_t lead_number = c->lead_number;
-    memset(c, 0, offsetof(struct sim_coord, state));
-    memset(&c->view, 0, offsetof(struct hf_cluster_view, nodes));
+    uint32_t store_numbers = c->store_numbers;
+    memset(c, 0, sizeof(*c));
     c->ttl = c->next_ttl = ttl;
     c->listens = true;
-    c->lead_number = lead_number + 1;
-    c->state_revision = c->plan_revision = c->policy_revision = 0;
-    c->ring.count = c->ring.next = 0;
-    c->ring.epoch = HF_EPOCH(0);
-    c->wait.waiting = false;
+    c->lead_number = lead_number + 1; /* answers to the last life are void */
+    c->store_numbers = store_numbers;
     c->member = coord;
     c->route_node = -1;
-    c->routing = false;
-    memset(c->conn, 0, sizeof(c->conn));
-    memset(c->command_id, 0, sizeof(c->command_id));
-    memset(c->known, 0, sizeof(c->known));
     struct hf_lead_config config = {.ttl = ttl, .margin_ppm = w->cfg.margin_ppm};
     memcpy(config.self.s, sim_region_names[coord], 3);
     hf_leadership_init(&c->lead, &config, sim_coord_now(w, coord));

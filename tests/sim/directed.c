@@ -58,22 +58,31 @@ static unsigned bit(int host)
     return 1U << host;
 }
 
-/* The answer to a renewal is late, heartbeats come before it, and that side is cut off. */
+/* The answer to a renewal is late, heartbeats come before it, and that side is cut off. The last
+ * step comes for sure: the ones before wait for a renewal under way. */
 static sim_time frozen_leader(struct sim_world *w, int step)
 {
+    enum { TRIES = 300 };
     int p = sim_primary(w);
     int l = leader_or_any(w);
-    int member = w->coords[l].member;
-    if (step == 0) {
-        if (sim_chance(&w->rng, 300)) {
-            sim_verb_freeze(w, SIM_PROC_COORD + l, share(w, 500, 980));
+    const struct sim_coord *c = &w->coords[l];
+    if (step < TRIES && c->lead_request == 0) {
+        return SIM_MS;
+    }
+    if (step <= TRIES) {
+        w->directed_leader = l;
+        if (sim_chance(&w->rng, 700)) {
+            sim_verb_freeze(w, SIM_PROC_COORD + l, share(w, 600, 980));
         } else {
-            sim_net_block(w, SIM_HOST_ETCD + member, SIM_HOST_COORD + l,
+            sim_net_block(w, SIM_HOST_ETCD + c->member, SIM_HOST_COORD + l,
                           clipped(w, sim_span(w, 700, 980)));
         }
-        return sim_span(w, 150, 350);
+        w->directed_skip = TRIES + 1;
+        return sim_span(w, 100, 350);
     }
-    part(w, bit(p) | bit(SIM_HOST_COORD + l) | bit(SIM_HOST_ETCD + member), share(w, 1500, 4000));
+    l = w->directed_leader;
+    part(w, bit(p) | bit(SIM_HOST_COORD + l) | bit(SIM_HOST_ETCD + w->coords[l].member),
+         share(w, 1500, 4000));
     return OVER;
 }
 
@@ -288,6 +297,7 @@ void sim_directed_step(struct sim_world *w, int step)
     SIM_TRACE(w, "directed: %s, step %d", sim_directed_text[w->cfg.directed], step);
     sim_time next = scenarios[w->cfg.directed](w, step);
     if (next != OVER) {
-        sim_put(w, w->now + next, SIM_DIRECTED, -1, (uint32_t)(step + 1), 0, 0);
+        int following = w->directed_skip > step + 1 ? w->directed_skip : step + 1;
+        sim_put(w, w->now + next, SIM_DIRECTED, -1, (uint32_t)following, 0, 0);
     }
 }

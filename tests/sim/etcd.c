@@ -9,21 +9,7 @@ void sim_etcd_reset(struct sim_world *w)
 {
     struct sim_etcd *s = &w->etcd;
     s->revision = 1;
-    s->claim_revision = s->renewal_revision = s->state_revision = s->policy_revision = 0;
-    memset(&s->claim, 0, sizeof(s->claim));
-    memset(&s->state, 0, sizeof(s->state));
-    memset(s->timeline_revision, 0, sizeof(s->timeline_revision));
-    for (int i = 0; i < SIM_ETCD_PLANS; i++) {
-        s->plans[i].revision = 0;
-        s->plans[i].plan.id[0] = '\0';
-    }
-    s->plan_next = 0;
     s->leader = sim_pick(&w->rng, SIM_REGIONS);
-    s->election_until = s->outage_until = 0;
-    s->lost_permille = s->silent_permille = s->slow_permille = 0;
-    for (int i = 0; i < SIM_ETCD_REQUESTS; i++) {
-        s->requests[i].used = false;
-    }
 }
 
 struct sim_etcd_request *sim_etcd_new(struct sim_world *w, int coord, enum sim_etcd_op op,

@@ -115,8 +115,18 @@ void sim_verb_region_loss(struct sim_world *w, int region, sim_time span)
 
 void sim_verb_new_ttl(struct sim_world *w, hf_dur ttl)
 {
+    /* An L that the links cannot keep alive would be a mistake of its people. */
+    sim_time slowest = 0;
+    for (int a = 0; a < SIM_REGIONS; a++) {
+        for (int b = 0; b < SIM_REGIONS; b++) {
+            slowest = w->cfg.latency[a][b] > slowest ? w->cfg.latency[a][b] : slowest;
+        }
+    }
+    if (ttl.us < 16 * slowest) {
+        ttl.us = 16 * slowest;
+    }
     for (int c = 0; c < SIM_REGIONS; c++) {
-        w->coords[c].next_ttl = ttl;
+        w->coords[c].next_ttl = ttl; /* in force from its next start on */
     }
 }
 

@@ -11,7 +11,7 @@ void sim_pg_reset(struct sim_world *w)
     int empty = w->cfg.nodes - 1;
     for (int i = 0; i < SIM_NODES; i++) {
         struct sim_pg *p = &w->pgs[i];
-        *p = (struct sim_pg){.upstream = -1};
+        p->upstream = -1;
         if (i >= w->cfg.nodes || w->cfg.archive[i] || (one_empty && i == empty && i > 0)) {
             continue;
         }

@@ -12,11 +12,11 @@
 #include <sys/wait.h>
 #include <unistd.h>
 
-enum { WORKERS = 2 };
+enum { WORKERS = 2, REPLAY_EACH = 100 };
 
 /* Shared with a worker. */
 struct slot {
-    volatile uint64_t at; /* the seed under way */
+    volatile uint64_t next; /* the seed under way */
     volatile bool done;
     struct sim_result result;
 };
@@ -37,11 +37,23 @@ static void note(struct sim_result *r, const struct sim_failure *f)
     }
 }
 
+/* A seed run again, in a fresh world, does the same. */
+static bool replays(uint64_t seed, uint64_t digest)
+{
+    struct sim_world *w = hf_alloc(sizeof(*w));
+    sim_world_run(w, seed, false);
+    bool same = w->digest == digest;
+    hf_free(w);
+    return same;
+}
+
 static void run_seed(struct sim_world *w, uint64_t seed, struct slot *slot)
 {
-    slot->at = seed;
     sim_world_run(w, seed, false);
     struct sim_result *r = &slot->result;
+    if (seed % REPLAY_EACH == 0 && !replays(seed, w->digest)) {
+        r->not_replayed++;
+    }
     if (w->failed) {
         struct sim_failure f = {.seed = seed, .check = w->failed_check};
         memcpy(f.text, w->failure, sizeof(f.text));
@@ -52,22 +64,49 @@ static void run_seed(struct sim_world *w, uint64_t seed, struct slot *slot)
     r->too_few_faults += w->seed_faults < 3 ? 1 : 0;
 }
 
-static void work(struct shared *s, int worker, uint64_t from, uint64_t count, bool until_first)
+static void work(struct shared *s, struct slot *slot, uint64_t end, bool until_first)
 {
     struct sim_world *w = hf_alloc(sizeof(*w));
-    struct slot *slot = &s->slots[worker];
-    for (uint64_t i = (uint64_t)worker; i < count; i += WORKERS) {
+    w->stats = slot->result.stats;
+    for (; slot->next < end; slot->next += WORKERS) {
         if (until_first && s->found) {
             break;
         }
-        run_seed(w, from + i, slot);
+        run_seed(w, slot->next, slot);
+        slot->result.stats = w->stats;
         if (slot->result.failures > 0) {
             s->found = true;
         }
     }
-    slot->result.stats = w->stats;
     slot->done = true;
     hf_free(w);
+}
+
+static pid_t start(struct shared *s, struct slot *slot, uint64_t end, bool until_first)
+{
+    fflush(stdout);
+    pid_t pid = fork();
+    HF_ASSERT(pid >= 0);
+    if (pid == 0) {
+        work(s, slot, end, until_first);
+        fflush(stdout);
+        _exit(0);
+    }
+    return pid;
+}
+
+/* A worker that died fails its seed; another one goes on after it. */
+static void wait_for(struct shared *s, struct slot *slot, pid_t pid, uint64_t end, bool until_first)
+{
+    waitpid(pid, NULL, 0);
+    while (!slot->done) {
+        struct sim_failure f = {.seed = slot->next, .check = SIM_CHECK_CRASH};
+        snprintf(f.text, sizeof(f.text), "an assertion failed, see above");
+        note(&slot->result, &f);
+        slot->next += WORKERS;
+        s->found = true;
+        waitpid(start(s, slot, end, until_first), NULL, 0);
+    }
 }
 
 static void add_stats(struct sim_stats *sum, const struct sim_stats *one)
@@ -92,15 +131,11 @@ static void add_result(struct sim_result *sum, const struct slot *slot)
     add_stats(&sum->stats, &one->stats);
     sum->too_short += one->too_short;
     sum->too_few_faults += one->too_few_faults;
+    sum->not_replayed += one->not_replayed;
     for (int i = 0; i < one->kept; i++) {
         note(sum, &one->failure[i]);
     }
     sum->failures += one->failures - (uint64_t)one->kept;
-    if (!slot->done) {
-        struct sim_failure f = {.seed = slot->at, .check = SIM_CHECK_RECORD, .crashed = true};
-        snprintf(f.text, sizeof(f.text), "an assertion failed");
-        note(sum, &f);
-    }
 }
 
 void sim_run_seeds(uint64_t from, uint64_t count, bool until_first, struct sim_result *ret)
@@ -109,20 +144,13 @@ void sim_run_seeds(uint64_t from, uint64_t count, bool until_first, struct sim_r
         mmap(NULL, sizeof(*s), PROT_READ | PROT_WRITE, MAP_SHARED | MAP_ANONYMOUS, -1, 0);
     HF_ASSERT(s != MAP_FAILED);
     pid_t pids[WORKERS];
-    fflush(stdout);
     for (int i = 0; i < WORKERS; i++) {
-        pids[i] = fork();
-        HF_ASSERT(pids[i] >= 0);
-        if (pids[i] == 0) {
-            work(s, i, from, count, until_first);
-            fflush(stdout);
-            _exit(0);
-        }
+        s->slots[i].next = from + (uint64_t)i;
+        pids[i] = start(s, &s->slots[i], from + count, until_first);
     }
     memset(ret, 0, sizeof(*ret));
     for (int i = 0; i < WORKERS; i++) {
-        int status = 0;
-        waitpid(pids[i], &status, 0);
+        wait_for(s, &s->slots[i], pids[i], from + count, until_first);
         add_result(ret, &s->slots[i]);
     }
     munmap(s, sizeof(*s));
@@ -164,6 +192,7 @@ static void print_verdicts(const struct sim_result *r, int *passed, int *failed)
     }
     verdict(r->too_short == 0, "every seed lasts at least 60 simulated seconds", passed, failed);
     verdict(r->too_few_faults == 0, "every seed has at least three faults", passed, failed);
+    verdict(r->not_replayed == 0, "a seed that is run again does the same", passed, failed);
     verdict(r->stats.seeds_promoted * 2 >= r->stats.seeds, "at least half reach a promotion",
             passed, failed);
 }
@@ -206,8 +235,7 @@ int sim_report_all(const char *list, uint64_t from, uint64_t count)
     print_counters(&r);
     qsort(r.failure, (size_t)r.kept, sizeof(r.failure[0]), compare_failures);
     for (int i = 0; i < r.kept; i++) {
-        printf("seed %" PRIu64 ": %s: %s\n", r.failure[i].seed,
-               r.failure[i].crashed ? "crash" : sim_check_text[r.failure[i].check],
+        printf("seed %" PRIu64 ": %s: %s\n", r.failure[i].seed, sim_check_text[r.failure[i].check],
                r.failure[i].text);
     }
     if (r.failures > 0) {

@@ -12,7 +12,6 @@
 struct sim_failure {
     uint64_t seed;
     enum sim_check check;
-    bool crashed; /* the worker died there */
     char text[512];
 };
 enum { SIM_FAILURES_KEPT = 64 };
@@ -22,6 +21,7 @@ struct sim_result {
     uint64_t by_check[SIM_CHECK_COUNT];
     uint64_t too_short;
     uint64_t too_few_faults;
+    uint64_t not_replayed;
     int kept;
     struct sim_failure first; /* of the lowest seed */
     struct sim_failure failure[SIM_FAILURES_KEPT];

@@ -80,7 +80,6 @@ static void draw_config(struct sim_world *w)
 {
     static const int ttl_ms[] = {2000, 2000, 3000, 4000, 6000};
     struct sim_config *c = &w->cfg;
-    memset(c, 0, sizeof(*c));
     int shape = sim_pick(&w->rng, 10);
     c->nodes = shape < 3 ? 4 : 3;
     c->archive[2] = shape == 3 || shape == 0;
@@ -103,7 +102,6 @@ static void draw_clocks(struct sim_world *w)
     bool edge = sim_chance(&w->rng, 300);
     for (int h = 0; h < SIM_HOSTS; h++) {
         struct sim_host *host = &w->hosts[h];
-        memset(host, 0, sizeof(*host));
         host->region = h < SIM_NODES ? region_of[h] : (h - SIM_HOST_COORD) % SIM_REGIONS;
         host->up = h >= SIM_NODES || h < w->cfg.nodes;
         host->boot = 1;
@@ -141,10 +139,6 @@ static void draw_policy(struct sim_world *w)
 
 static void set_up(struct sim_world *w)
 {
-    memset(w->procs, 0, sizeof(w->procs));
-    memset(w->blocked, 0, sizeof(w->blocked));
-    memset(w->conns, 0, sizeof(w->conns));
-    memset(w->pages, 0, sizeof(w->pages));
     sim_queue_clear(&w->queue);
     w->payload_free = 0;
     for (uint32_t i = 0; i < SIM_PAYLOADS; i++) {
@@ -159,7 +153,6 @@ static void set_up(struct sim_world *w)
     sim_etcd_put_policy(w, &w->full_policy);
     for (int i = 0; i < w->cfg.nodes; i++) {
         struct sim_agent *a = &w->agents[i];
-        memset(a, 0, sizeof(*a));
         memcpy(a->config.node.s, sim_node_names[i], 5);
         a->config.managed = true;
         a->config.archive = w->cfg.archive[i];
@@ -170,9 +163,6 @@ static void set_up(struct sim_world *w)
     sim_pg_reset(w);
     for (int c = 0; c < SIM_REGIONS; c++) {
         w->coords[c].ttl = w->coords[c].next_ttl = w->cfg.ttl;
-        w->coords[c].listens = false;
-        w->coords[c].lead_number = 0;
-        w->coords[c].store_numbers = 0;
         sim_proc_start(w, SIM_PROC_ETCD + c);
         sim_proc_start(w, SIM_PROC_COORD + c);
     }
@@ -196,6 +186,10 @@ static void drop(struct sim_world *w, const struct sim_event *e)
 static void dispatch_agent(struct sim_world *w, const struct sim_event *e)
 {
     int node = e->proc - SIM_PROC_AGENT;
+    if (!w->agents[node].runs && e->kind != SIM_AGENT_START) {
+        drop(w, e);
+        return;
+    }
     switch (e->kind) {
     case SIM_AGENT_START:
         sim_agent_start(w, node);
@@ -233,6 +227,10 @@ static void dispatch_agent(struct sim_world *w, const struct sim_event *e)
 static void dispatch_coord(struct sim_world *w, const struct sim_event *e)
 {
     int coord = e->proc - SIM_PROC_COORD;
+    if (!w->coords[coord].listens && e->kind != SIM_COORD_START) {
+        drop(w, e);
+        return;
+    }
     switch (e->kind) {
     case SIM_COORD_START:
         sim_coord_start(w, coord);
@@ -329,6 +327,16 @@ static bool look(struct sim_world *w)
            w->now >= LEAST_S * SIM_SECOND;
 }
 
+/* A process that goes on finds several sockets ready and takes them in any order: heartbeats may
+ * come before the answer that is as old as they are. Each connection keeps its own order. */
+static sim_time thawing(struct sim_world *w, const struct sim_event *e)
+{
+    if (e->kind == SIM_COORD_ETCD) {
+        return sim_between(&w->rng, 0, 20) * SIM_MS;
+    }
+    return e->kind == SIM_COORD_TIMEOUT ? 25 * SIM_MS : 0;
+}
+
 static void run_events(struct sim_world *w)
 {
     struct sim_event e;
@@ -341,12 +349,15 @@ static void run_events(struct sim_world *w)
                 continue;
             }
             if (p->frozen_until > w->now) {
-                e.at = p->frozen_until;
+                e.at = p->frozen_until + thawing(w, &e);
                 sim_queue_put(&w->queue, &e);
                 continue;
             }
         }
         w->stats.events++;
+        w->digest = (w->digest ^ (uint64_t)e.at ^ ((uint64_t)e.kind << 48) ^
+                     ((uint64_t)(uint16_t)e.proc << 56)) *
+                    0x100000001b3U;
         if (e.kind == SIM_LOOK) {
             if (look(w)) {
                 return;
@@ -365,13 +376,10 @@ void sim_world_run(struct sim_world *w, uint64_t seed, bool trace)
 {
     uint64_t promotions = w->stats.promotions;
     uint64_t extensions = w->stats.failsafe;
+    memset(w, 0, offsetof(struct sim_world, stats));
     w->seed = seed;
     w->rng.state = seed * 0x2545f4914f6cdd1dU + 1;
-    w->now = 0;
     w->trace = trace;
-    w->healed = w->failed = false;
-    w->settled_since = 0;
-    w->seed_faults = 0;
     set_up(w);
     run_events(w);
     w->stats.seeds++;

@@ -100,13 +100,14 @@ struct sim_asked { /* a promise request that came */
     hf_lclk arrived;
     hf_dur ttl;
 };
-enum { SIM_PENDING_MAX = 128, SIM_ASKED = 8 };
+enum { SIM_PENDING_MAX = 128, SIM_PENDING_FULL = 64, SIM_ASKED = 64 };
 struct sim_agent {
     struct hf_agent_config config;
     struct hf_agent_core core;
     struct hf_agent_record disk;
     bool disk_present;
     bool started; /* ever: its state directory exists */
+    bool runs;    /* past its start */
     int pending_first;
     int pending_count;
     struct sim_pending pending[SIM_PENDING_MAX];
@@ -255,6 +256,7 @@ struct sim_etcd {
     X(follows, "repoints")                                                                         \
     X(commits, "commits acknowledged")                                                             \
     X(lost_commits, "commits lost within the prediction")                                          \
+    X(late_commits, "commits acknowledged within the fencer's bound after a fence")                \
     X(refused_commits, "commits refused by the guard")                                             \
     X(codec_trips, "codec round trips")                                                            \
     X(etcd_unknown, "etcd requests of unknown outcome")                                            \
@@ -289,6 +291,8 @@ struct sim_world {
     char failure[512];
     sim_time settled_since;
     int seed_faults;
+    int directed_leader; /* whom the directed scenario is about */
+    int directed_skip;   /* its next step is at least this one */
     uint32_t payload_free;
     struct sim_config cfg;
     struct hf_policy full_policy; /* as its people want it; faults take nodes out for a while */
@@ -302,8 +306,9 @@ struct sim_world {
     struct sim_coord coords[SIM_REGIONS];
     struct sim_etcd etcd;
     struct sim_truth truth;
+    uint64_t digest; /* of all events: the same seed gives the same */
+    /* Up to here a seed begins with zeroes; the rest is kept between seeds. */
     struct sim_stats stats; /* of all seeds of this worker */
-    /* Kept between seeds. */
     struct sim_queue queue;
     struct sim_payload payloads[SIM_PAYLOADS];
     struct hf_agent_effects effects;
