@@ -47,6 +47,7 @@ struct sim_ack {
     uint64_t lsn;
     uint32_t timeline;
     uint32_t epoch;
+    bool stalled; /* written long before */
     bool lost;
 };
 struct sim_timeline {
@@ -102,7 +103,8 @@ void sim_check_agent_send(struct sim_world *w, int node, const struct hf_message
 void sim_check_op(struct sim_world *w, int node, const struct sim_agent_op *op);
 
 /* check_pg.c */
-void sim_check_ack(struct sim_world *w, int node, uint64_t lsn);
+/* stalled: the WAL was written long before the answer. */
+void sim_check_ack(struct sim_world *w, int node, uint64_t lsn, bool stalled);
 void sim_check_received(struct sim_world *w, int node);
 void sim_check_follow(struct sim_world *w, int node, int source);
 void sim_check_promoted(struct sim_world *w, int node, uint32_t timeline, uint32_t parent,

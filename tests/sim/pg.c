@@ -144,7 +144,7 @@ void sim_pg_commit(struct sim_world *w, int node)
             sim_put(w, h->disk_stalled_until + 1, SIM_PG_ACK, SIM_PROC_PG + node, 0, 0,
                     (int64_t)p->lsn);
         } else {
-            sim_pg_ack(w, node, p->lsn);
+            sim_pg_ack(w, node, p->lsn, false);
         }
     }
     sim_time gap =
@@ -152,12 +152,12 @@ void sim_pg_commit(struct sim_world *w, int node)
     sim_put(w, w->now + gap, SIM_PG_COMMIT, SIM_PROC_PG + node, 0, 0, 0);
 }
 
-void sim_pg_ack(struct sim_world *w, int node, uint64_t lsn)
+void sim_pg_ack(struct sim_world *w, int node, uint64_t lsn, bool stalled)
 {
     const struct sim_pg *p = &w->pgs[node];
     if (p->processes && !p->in_recovery && answer_allowed(w, node)) {
         w->stats.commits++;
-        sim_check_ack(w, node, lsn);
+        sim_check_ack(w, node, lsn, stalled);
     }
 }
 

@@ -22,7 +22,7 @@ void sim_pg_observe(const struct sim_world *w, int node, struct hf_pg_observatio
 bool sim_pg_writable(const struct sim_world *w, int node);
 
 void sim_pg_commit(struct sim_world *w, int node);
-void sim_pg_ack(struct sim_world *w, int node, uint64_t lsn);
+void sim_pg_ack(struct sim_world *w, int node, uint64_t lsn, bool stalled);
 void sim_pg_stream(struct sim_world *w, int node);
 void sim_pg_orphans_gone(struct sim_world *w, int node);
 

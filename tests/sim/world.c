@@ -274,7 +274,7 @@ static void dispatch_rest(struct sim_world *w, const struct sim_event *e)
         sim_pg_commit(w, e->proc - SIM_PROC_PG);
         break;
     case SIM_PG_ACK:
-        sim_pg_ack(w, e->proc - SIM_PROC_PG, (uint64_t)e->value);
+        sim_pg_ack(w, e->proc - SIM_PROC_PG, (uint64_t)e->value, true);
         break;
     case SIM_PG_STREAM:
         sim_pg_stream(w, e->proc - SIM_PROC_PG);

@@ -108,6 +108,7 @@ struct sim_agent {
     bool disk_present;
     bool started; /* ever: its state directory exists */
     bool runs;    /* past its start */
+    sim_time started_at;
     int pending_first;
     int pending_count;
     struct sim_pending pending[SIM_PENDING_MAX];
@@ -256,6 +257,7 @@ struct sim_etcd {
     X(follows, "repoints")                                                                         \
     X(commits, "commits acknowledged")                                                             \
     X(lost_commits, "commits lost within the prediction")                                          \
+    X(busier, "losses of a time busier than any that was seen")                                    \
     X(late_commits, "commits acknowledged within the fencer's bound after a fence")                \
     X(refused_commits, "commits refused by the guard")                                             \
     X(codec_trips, "codec round trips")                                                            \
