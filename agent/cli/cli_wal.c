@@ -8,6 +8,7 @@
 #include <stdio.h>
 #include <stdlib.h>
 #include <string.h>
+#include <time.h>
 #include <unistd.h>
 
 #include "agent/backup/publish.h"
@@ -17,10 +18,13 @@
 #include "agent/replicate/copy.h"
 #include "agent/wal/control_file.h"
 #include "agent/wal/wal_direct.h"
+#include "common/io/clock.h"
 
 enum {
     PUSH_WAIT_S = 300, /* for the agent's answer; PostgreSQL runs the command again */
+    AGAIN_S = 10,      /* while the agent says "again" */
     GET_WAIT_S = 120,
+    ASKED_LONG_MS = 5000,
     OTHERS_S = 5,     /* what a file of the archive waits for other regions, with no agent */
     RETRY_S = 30,     /* in targeted recovery the unknown stops PostgreSQL: not at once */
     GET_UNKNOWN = 255 /* the one status above 125 that archive-get ends with */
@@ -113,6 +117,22 @@ static void say(const struct hf_cli *cli, const struct hf_err *err)
 
 /* --- archive-push --------------------------------------------------------------------------- */
 
+/* An agent that has just started opens its repositories first: no reason to fail a command, after
+ * which PostgreSQL would wait longer. */
+static hf_result ask_to_push(const struct hf_cli *cli, const char *name, const char *path,
+                             uint64_t system, struct hf_err *err)
+{
+    hf_lclk until = hf_lclk_add(hf_clock_lease(), HF_MS(AGAIN_S * 1000));
+    for (;;) {
+        hf_result r = ask(cli, request_new("archive-push", name, path, system), PUSH_WAIT_S, err);
+        if (r.code != HF_E_AGAIN || hf_clock_lease().us > until.us) {
+            return r;
+        }
+        const struct timespec pause = {.tv_nsec = 250000000};
+        (void)nanosleep(&pause, NULL);
+    }
+}
+
 static hf_result push(struct hf_cli *cli, size_t *ret_late, struct hf_err *err)
 {
     char path[HF_PATH_SIZE];
@@ -120,7 +140,7 @@ static hf_result push(struct hf_cli *cli, size_t *ret_late, struct hf_err *err)
     HF_TRY(absolute(cli->words[0], path, err));
     const char *name = strrchr(path, '/') + 1;
     uint64_t system = system_of(cli->config, path);
-    hf_result asked = ask(cli, request_new("archive-push", name, path, system), PUSH_WAIT_S, err);
+    hf_result asked = ask_to_push(cli, name, path, system, err);
     if (asked.code != HF_E_UNREACHABLE || cli->config->coordinator_count > 0) {
         return asked; /* under coordinators only the agent knows who leads (rule B12) */
     }
@@ -169,14 +189,18 @@ static hf_result get(struct hf_cli *cli, hf_tli target, bool standby, struct hf_
     if (target.v != 0) {
         hf_json_put_u64(request, "target", target.v);
     }
+    int64_t begun_us = hf_clock_lease().us;
     hf_result asked = ask(cli, request, GET_WAIT_S, err);
-    if (hf_ok(asked) || asked.code == HF_E_NOT_FOUND || asked.code == HF_E_CORRUPT) {
-        return asked;
+    int64_t spent_ms = (hf_clock_lease().us - begun_us) / 1000;
+    if (hf_ok(asked) || asked.code == HF_E_NOT_FOUND || asked.code == HF_E_CORRUPT ||
+        spent_ms > ASKED_LONG_MS) {
+        return asked; /* a repository hangs: it would for us too */
     }
     /* No agent, or one that cannot tell (it may not know its system yet, while PostgreSQL starts):
      * reading needs no lease. */
     const struct hf_wal_fetch fetch = {.name = cli->words[0], .path = path, .target = target};
-    return hf_wal_direct_get(cli->config, system, &fetch, HF_MS(standby ? 0 : RETRY_S * 1000), err);
+    return hf_wal_direct_get(cli->config, system, &fetch,
+                             HF_MS(standby ? 0 : RETRY_S * 1000 - spent_ms), err);
 }
 
 int hf_cli_archive_get(int argc, char **argv)

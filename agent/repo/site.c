@@ -7,8 +7,9 @@
 #include "common/base/mem.h"
 #include "common/io/log.h"
 
-static hf_result open_store(const struct hf_config_repository *r, struct hf_store **ret,
-                            struct hf_err *err)
+/* impatient: for those that have other repositories to turn to, or are asked again anyway. */
+static hf_result open_store(const struct hf_config_repository *r, bool impatient,
+                            struct hf_store **ret, struct hf_err *err)
 {
     struct hf_store_config c = {
         .type = r->type == HF_CONFIG_S3 ? HF_STORE_S3 : HF_STORE_POSIX,
@@ -21,6 +22,8 @@ static hf_result open_store(const struct hf_config_repository *r, struct hf_stor
         .host_addressing = r->addressing == HF_CONFIG_ADDRESSING_HOST,
         .credentials = r->credentials,
         .ca = r->ca[0] == '\0' ? NULL : r->ca,
+        .stall_timeout = HF_MS(impatient ? 8000 : 0),
+        .attempts = impatient ? 2 : 0,
     };
     return hf_store_open(&c, ret, err);
 }
@@ -32,7 +35,7 @@ hf_result hf_site_store(const struct hf_config_agent *config, const char *region
     for (size_t i = 0; i < config->repository_count; i++) {
         const struct hf_config_repository *r = &config->repositories[i];
         if (strcmp(r->region.s, region) == 0) {
-            return open_store(r, ret, err);
+            return open_store(r, false, ret, err);
         }
         size_t len = strlen(known);
         snprintf(known + len, sizeof(known) - len, "%s%s", len > 0 ? ", " : "", r->region.s);
@@ -88,7 +91,8 @@ static const char *region_at(const struct hf_site *s, const char *region, size_t
     return "?";
 }
 
-static hf_result open_stores(struct hf_site *s, const char *region, struct hf_err *err)
+static hf_result open_stores(struct hf_site *s, const char *region, bool impatient,
+                             struct hf_err *err)
 {
     const struct hf_config_agent *config = s->config;
     for (int pass = 0; pass < 2; pass++) {
@@ -145,7 +149,7 @@ static hf_result open_all(struct hf_site *s, const char *region, uint64_t system
                           struct hf_err *err)
 {
     size_t open = 0;
-    HF_TRY(open_stores(s, region, err));
+    HF_TRY(open_stores(s, region, any, err));
     if (system_id == 0) {
         HF_TRY(newest_incarnation(s, &system_id, err));
     }

@@ -31,7 +31,8 @@ hf_result hf_site_store(const struct hf_config_agent *config, const char *region
  * when they hold none). Fails when the first repository does not open. */
 hf_result hf_site_open(const struct hf_config_agent *config, const char *region, uint64_t system_id,
                        struct hf_site *ret, struct hf_err *err) HF_MUST_USE;
-/* The same for readers: fails only when no repository opens at all. */
+/* The same for those that have others to turn to: fails only when no repository opens at all, and a
+ * store that hangs is given up after some 20 s. */
 hf_result hf_site_open_any(const struct hf_config_agent *config, uint64_t system_id,
                            struct hf_site *ret, struct hf_err *err) HF_MUST_USE;
 /* The region whose repository has place i, also when it did not open. For sites of all regions,

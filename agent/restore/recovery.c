@@ -218,8 +218,9 @@ static hf_result write_settings(const struct hf_restore *r, struct hf_err *err)
     HF_TRY(hf_buf_printf(&out, err, "# written by the restore of %s\n", r->manifest->label));
     HF_TRY(hf_buf_printf(&out, err,
                          "restore_command = '%s archive-get --config %s "
-                         "--target-timeline %u %%f %%p'\n",
-                         q->agent, q->config, r->timeline.v));
+                         "%s--target-timeline %u %%f %%p'\n",
+                         q->agent, q->config, q->mode == HF_RESTORE_STANDBY ? "--standby " : "",
+                         r->timeline.v));
     if (q->mode == HF_RESTORE_CLONE) {
         HF_TRY(target_settings(r, &out, err));
         HF_TRY(hf_buf_append_str(&main_conf, "\n", err));

@@ -28,6 +28,7 @@ static void posix_close(struct hf_store *store)
 {
     struct hf_posix_store *s = posix_of(store);
     (void)close(s->root);
+    hf_free(s->path);
     if (s->temp >= 0) {
         (void)close(s->temp);
     }
@@ -260,6 +261,7 @@ hf_result hf_store_posix_open(const struct hf_store_config *config, struct hf_st
     struct hf_posix_store *s = hf_alloc(sizeof *s);
     s->base.driver = &POSIX_DRIVER;
     s->root = root;
+    s->path = hf_strdup(config->path);
     s->temp = -1;
     HF_ASSERT(pthread_mutex_init(&s->lock, NULL) == 0);
     root = -1;

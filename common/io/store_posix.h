@@ -22,8 +22,9 @@ enum { HF_POSIX_DURABLE_SLOTS = 32, HF_POSIX_TEMP_NAME_SIZE = 64 };
 
 struct hf_posix_store {
     struct hf_store base;
-    int root; /* directory <path> */
-    int temp; /* directory +tmp; opened by the first write, under lock */
+    int root;   /* directory <path> */
+    char *path; /* must go on naming it */
+    int temp;   /* directory +tmp; opened by the first write, under lock */
     pthread_mutex_t lock;
     /* Directories whose whole chain of entries this handle has fsynced, as "a/b/"; under lock. */
     char durable[HF_POSIX_DURABLE_SLOTS][HF_STORE_FULL_SIZE];

@@ -90,10 +90,31 @@ static hf_result enter(int *fd, const char *part, bool create, bool sync, struct
     return hf_done();
 }
 
+/* The open directory stays readable when it was removed, mounted over or shut away. Whoever asks by
+ * its name would get another answer: an object that is not there would look absent (rule W3), one
+ * that is written would be lost. */
+static hf_result still_named(const struct hf_posix_store *s, struct hf_err *err)
+{
+    struct stat named;
+    struct stat open_one;
+    if (stat(s->path, &named) != 0) {
+        return hf_fail(err, HF_E_UNREACHABLE, "%s: %s", s->path, strerrordesc_np(errno));
+    }
+    if (fstat(s->root, &open_one) != 0 || named.st_dev != open_one.st_dev ||
+        named.st_ino != open_one.st_ino) {
+        return hf_fail(err, HF_E_UNREACHABLE,
+                       "%s is not the directory any more that was opened (was it mounted or "
+                       "replaced?)",
+                       s->path);
+    }
+    return hf_done();
+}
+
 /* Walks the directories named by the first len bytes of full. */
 static hf_result walk(struct hf_posix_store *s, const char *full, size_t len, bool create,
                       int *ret_fd, struct hf_err *err)
 {
+    HF_TRY(still_named(s, err));
     bool sync = create && !is_durable(s, full, len);
     HF_AUTOCLOSE int fd = openat(s->root, ".", DIR_FLAGS);
     if (fd < 0) {

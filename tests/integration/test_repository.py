@@ -99,11 +99,11 @@ def test_damage_is_named_and_never_restored(backed_up, damage):
     try:
         for words in (("verify", "--region", region, backed_up.label),
                       ("restore", "--region", region, "--to",
-                       os.path.join(backed_up.make_dir("scratch"), "damaged"))):
+                       os.path.join(backed_up.make_dir("scratch"), f"damaged-{damage}"))):
             done = backed_up.agent_command(region, *words, timeout=120, check=False)
             assert done.returncode != 0
             assert damage in (done.stderr + done.stdout).lower()
-        directory = os.path.join(backed_up.directory, "scratch", "damaged")
+        directory = os.path.join(backed_up.directory, "scratch", f"damaged-{damage}")
         assert not os.path.exists(os.path.join(directory, "global", "pg_control"))
     finally:
         repository.overwrite(backed_up, region, key, good)

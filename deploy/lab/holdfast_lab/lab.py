@@ -165,6 +165,11 @@ class Laboratory:
         self.agents[region].start()
         wait_until("the agent's socket", 20, lambda: os.path.exists(
             os.path.join(self.run_dir(region), "agent.sock")))
+        # Alone the agent leaves PostgreSQL's settings to their owner; this is what `init` says.
+        config = os.path.join(self.region_dir(region), "agent", "agent.yaml")
+        self.database.query("ALTER SYSTEM SET archive_command = %s", (
+            f"{self.program('holdfast-agent')} archive-push --config {config} %p",))
+        self.database.query("SELECT pg_reload_conf()")
 
     def start_servers(self):
         """Everything that is not Holdfast: etcd, DNS, history, stores, and the user's database."""

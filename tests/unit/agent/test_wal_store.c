@@ -198,6 +198,8 @@ static void absent_only_when_all_said_so(void **state)
     path_in(&s->g, us, "us");
     path_in(&s->g, away, "away");
     assert_int_equal(rename(us, away), 0);
+    assert_int_equal(fetch(s, 1, 2, 1, 0), HF_E_AGAIN); /* though it is still open */
+    assert_int_equal(fetch(s, 1, 1, 1, 0), HF_E_AGAIN);
     reopen(s);
     assert_null(s->site.repositories[1]);
     assert_string_equal(hf_site_region(&s->site, 1), "us");
