@@ -98,7 +98,7 @@ static hf_result open_stores(struct hf_site *s, const char *region, bool impatie
     for (int pass = 0; pass < 2; pass++) {
         for (size_t i = 0; i < config->repository_count; i++) {
             if (wanted(config, i, region, pass == 0)) {
-                hf_result r = open_store(&config->repositories[i], &s->stores[s->count],
+                hf_result r = open_store(&config->repositories[i], impatient, &s->stores[s->count],
                                          &s->errors[s->count]);
                 s->count++;
                 (void)r; /* without its store the repository counts as unreachable, by its error */
