@@ -45,16 +45,14 @@ def cluster():
         yield lab
 
 
-@pytest.fixture(scope="module", params=["posix", "s3"])
-def alone(request):
-    """A host whose agent is used from its command line alone: one running PostgreSQL, three
-    repositories, no coordinator."""
-    if request.param == "s3" and os.getuid() != 0:
+@pytest.fixture(scope="module")
+def alone():
+    """A host whose agent is used from its command line alone: one running PostgreSQL, three S3
+    servers as repositories, no coordinator."""
+    if os.getuid() != 0:
         pytest.skip("the S3 server needs root")
-    with Laboratory(build_dir(), store=request.param) as lab:
-        lab.prepare()
-        if lab.store == "s3":
-            lab.start_gateways()
+    with Laboratory(build_dir(), store="s3") as lab:
+        lab.prepare().start_gateways()
         lab.start_alone()
         yield lab
 

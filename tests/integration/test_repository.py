@@ -1,6 +1,6 @@
 # SPDX-License-Identifier: Apache-2.0
-"""Backups and WAL by the agent's command line alone, on directories and on real S3: what it makes
-restores, and what was damaged is refused by name."""
+"""Backups and WAL by the agent's command line alone, on real S3 servers (test_backup.py does it on
+directories): what it makes restores, and what was damaged is refused by name."""
 import json
 import os
 import shutil

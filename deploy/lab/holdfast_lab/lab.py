@@ -157,6 +157,10 @@ class Laboratory:
         region = self.regions[0]
         self.database = postgres.make_user_database(self, region)
         self.agents[region] = programs.agent(self, region, alone=True)
+        command = (f"{self.program('holdfast-agent')} archive-push --config "
+                   f"{self.region_dir(region)}/agent/agent.yaml %p")
+        self.database.query(f"ALTER SYSTEM SET archive_command = {postgres.quoted(command)}")
+        self.database.query("SELECT pg_reload_conf()")
         return self
 
     def start_agent_alone(self):

@@ -48,18 +48,19 @@ def truncate(lab, region, key, to):
 
 
 def cut_off(lab, region):
-    """Makes a repository unreachable: a directory nobody may enter, a server that is stopped."""
+    """Makes a repository unreachable: a directory nobody may enter, a server that is gone."""
     if lab.store == "posix":
         store = os.path.dirname(lab.repository_dir(region))
         os.chmod(store, 0)
         if lab.user:
             os.chown(store, 0, 0)
     else:
-        lab.gateways[region].daemons["gateway"].freeze()
+        lab.gateways[region].daemons["gateway"].kill()
 
 
 def join_again(lab, region):
     if lab.store == "posix":
         os.chmod(os.path.dirname(lab.repository_dir(region)), 0o755)
     else:
-        lab.gateways[region].daemons["gateway"].thaw()
+        lab.gateways[region].daemons["gateway"].start()
+        lab.gateways[region].ready()

@@ -13,10 +13,10 @@ class StepFailed(Exception):
 class Story:
     """Lines with the seconds since the beginning; rows for the table at the end."""
 
-    def __init__(self, out=sys.stdout):
-        self.out, self.began = out, time.monotonic()
+    def __init__(self):
+        self.out, self.began = sys.stdout, time.monotonic()
         self.step, self.title, self.rows = 0, "preparing", []
-        self.colour = out.isatty()
+        self.colour = self.out.isatty()
 
     def paint(self, code, text):
         return f"\033[{code}m{text}\033[0m" if self.colour else text
