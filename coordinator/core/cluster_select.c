@@ -88,6 +88,12 @@ static struct hf_loss loss_to(const struct hf_cluster_view *v, const struct hf_n
         return loss;
     }
     const struct hf_node_view *old = hf_view_node(v, from);
+    bool ends_known = old != NULL && hf_node_prepared(old, choice->beat.prepared) &&
+                      old->beat.final_timeline.v == choice->beat.final_timeline.v;
+    if (ends_known && old->beat.final.v <= choice->beat.final.v) {
+        loss.known = true; /* the old holder itself says that it has nothing more */
+        return loss;
+    }
     if (v->ring == NULL || v->ring->count == 0 || v->ring->epoch.v != v->state->primary_epoch.v ||
         old == NULL || !old->seen) {
         return loss; /* nothing was seen of the last holder's tenure */
@@ -97,8 +103,8 @@ static struct hf_loss loss_to(const struct hf_cluster_view *v, const struct hf_n
     loss.known = e.known;
     loss.bytes = e.bytes;
     loss.time = e.age;
-    if (hf_node_prepared(old, choice->beat.prepared)) {
-        loss.bytes = hf_lsn_lag(old->beat.final, choice->beat.final); /* both ends are known */
+    if (ends_known) {
+        loss.bytes = hf_lsn_lag(old->beat.final, choice->beat.final);
     }
     return loss;
 }

@@ -304,6 +304,29 @@ static void surrender_is_proof_at_once(void **state_)
     assert_true(plan.loss.known && plan.loss.bytes == 0);
 }
 
+static void equal_ends_lose_nothing_whatever_was_measured(void **state_)
+{
+    (void)state_;
+    healthy();
+    struct hf_heartbeat *b = &v.nodes[EU].beat;
+    b->surrendered = HF_EPOCH(1);
+    b->surrendered_serial = 1;
+    b->want_lease = false;
+    node(EU, HF_NODE_DOWN);
+    v.ring = NULL; /* the leader is new and has seen nothing */
+    decide();
+    written();
+    prepare_answers(EU, 0x7000);
+    prepare_answers(US, 0x7000);
+    prepare_answers(AP, 0x6000);
+    for (int i = 0; i < 3; i++) {
+        decide();
+        written();
+    }
+    assert_string_equal(plan.to.s, "us-1"); /* of equals not the crashed one */
+    assert_true(plan.loss.known && plan.loss.bytes == 0 && plan.loss.time.us == 0);
+}
+
 static void only_acknowledged_members_are_promotable(void **state_)
 {
     (void)state_;
@@ -629,6 +652,7 @@ int main(void)
         cmocka_unit_test(below_manage_only_says_so),
         cmocka_unit_test(whole_failover),
         cmocka_unit_test(surrender_is_proof_at_once),
+        cmocka_unit_test(equal_ends_lose_nothing_whatever_was_measured),
         cmocka_unit_test(only_acknowledged_members_are_promotable),
         cmocka_unit_test(silent_candidate_does_not_stop_the_rest),
         cmocka_unit_test(nobody_prepared_nobody_chosen),
