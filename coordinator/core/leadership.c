@@ -26,6 +26,20 @@ bool hf_leadership_active(const struct hf_leadership *s, hf_lclk now)
     return s->role == HF_LEAD_LEADER && !s->resigning && hf_lclk_before(now, s->valid_until);
 }
 
+/* A release in good order left the key to whoever comes first. */
+static bool released(const struct hf_leadership *s)
+{
+    return s->claim_revision != 0 && hf_name_empty(&s->claim.coordinator);
+}
+
+/* Before it, leases of earlier terms may run, once the claim on what is seen now succeeds. */
+static hf_lclk inherited(const struct hf_leadership *s, hf_lclk now)
+{
+    hf_dur rest = HF_PLANTED(HF_PLANT_HANDOVER_FORGETS) ? HF_US(0) : s->claim.remainder;
+    return released(s) ? hf_lclk_add(s->first_seen, hf_lease_wait(rest, s->config.margin_ppm))
+                       : now;
+}
+
 static void send(struct hf_leadership *s, enum hf_lead_action_kind kind, hf_lclk now,
                  struct hf_lead_out *out)
 {
@@ -37,6 +51,12 @@ static void send(struct hf_leadership *s, enum hf_lead_action_kind kind, hf_lclk
     out->action.request = s->request;
     out->action.claim_revision = s->claim_revision;
     out->action.renewal_revision = s->renewal_revision;
+    if (kind == HF_LEAD_DO_CLAIM || kind == HF_LEAD_DO_RENEW) {
+        /* Also what was inherited, should it be longer than L: this one may die at once. */
+        hf_lclk until = kind == HF_LEAD_DO_CLAIM ? inherited(s, now) : s->floor;
+        hf_lclk own = hf_lclk_add(now, s->config.ttl);
+        out->action.renewal_ttl = hf_lclk_sub(hf_lclk_before(own, until) ? until : own, now);
+    }
     if (kind == HF_LEAD_DO_CLAIM) {
         out->action.claim.coordinator = s->config.self;
         memcpy(out->action.claim.url, s->config.url, sizeof out->action.claim.url);
@@ -82,6 +102,7 @@ static void on_read(struct hf_leadership *s, const struct hf_lead_event *e, hf_l
         s->renewal_revision = e->renewal_revision;
     }
     s->claim = e->claim;
+    s->renewal_ttl = e->renewal_ttl;
     if (e->claim_revision == 0) {
         memset(&s->claim, 0, sizeof s->claim);
     }
@@ -92,10 +113,7 @@ static void on_won(struct hf_leadership *s, const struct hf_lead_event *e, hf_lc
 {
     switch (s->pending) {
     case HF_LEAD_DO_CLAIM: {
-        bool released = s->claim_revision != 0 && hf_name_empty(&s->claim.coordinator);
-        hf_dur rest = HF_PLANTED(HF_PLANT_HANDOVER_FORGETS) ? HF_US(0) : s->claim.remainder;
-        s->floor =
-            released ? hf_lclk_add(s->first_seen, hf_lease_wait(rest, s->config.margin_ppm)) : now;
+        s->floor = inherited(s, now);
         s->role = HF_LEAD_LEADER;
         s->term = (uint64_t)e->revision;
         s->claim_revision = e->revision;
@@ -146,14 +164,21 @@ static void on_answer(struct hf_leadership *s, const struct hf_lead_event *e, hf
     s->pending = HF_LEAD_DO_NOTHING;
 }
 
-/* When a follower may claim: at once after a release in good order, else L (the longer of both)
- * after it first saw the newest revisions. */
+/* When a follower may claim: at once after a release in good order, else the longest L of all (its
+ * own, the claim's, the renewal's) after it first saw the newest revisions. The claim may have been
+ * deleted by hand: then the renewal alone tells, and if it does not, the longest L that there is.
+ */
 static hf_lclk claim_at(const struct hf_leadership *s)
 {
-    if (s->claim_revision != 0 && hf_name_empty(&s->claim.coordinator)) {
+    if (released(s)) {
         return s->first_seen;
     }
     hf_dur ttl = s->claim.ttl.us > s->config.ttl.us ? s->claim.ttl : s->config.ttl;
+    hf_dur renewal = s->renewal_ttl;
+    if (s->claim_revision == 0 && s->renewal_revision != 0 && renewal.us == 0) {
+        renewal = HF_MS(HF_LEASE_TTL_MAX_MS);
+    }
+    ttl = renewal.us > ttl.us ? renewal : ttl;
     if (HF_PLANTED(HF_PLANT_CONTENDER_HURRIES)) {
         ttl.us /= 2;
     }
@@ -248,5 +273,28 @@ hf_result hf_lead_claim_decode(const char *text, size_t len, struct hf_lead_clai
         return hf_fail(err, HF_E_CORRUPT, "leader claim with a lease out of bounds");
     }
     *ret = c;
+    return hf_done();
+}
+
+struct renewal {
+    hf_dur ttl;
+};
+static const struct hf_field renewal_fields[] = {HF_FIELD_AS("ttl_us", I64, struct renewal, ttl),
+                                                 HF_FIELDS_END};
+
+hf_result hf_lead_renewal_encode(hf_dur ttl, struct hf_buf *out, struct hf_err *err)
+{
+    struct renewal r = {ttl};
+    return hf_fields_encode(renewal_fields, &r, out, err);
+}
+
+hf_result hf_lead_renewal_decode(const char *text, size_t len, hf_dur *ret, struct hf_err *err)
+{
+    struct renewal r = {{0}};
+    HF_TRY(hf_fields_decode(text, len, 4096, renewal_fields, &r, err));
+    if (r.ttl.us <= 0 || r.ttl.us > HF_SEC(3600).us) {
+        return hf_fail(err, HF_E_CORRUPT, "leader renewal with a lease out of bounds");
+    }
+    *ret = r.ttl;
     return hf_done();
 }

@@ -3,7 +3,8 @@
  * Leadership among coordinators by observed renewal (rules L1, L5). Two etcd keys:
  *   leader/claim    written at a take-over only; its mod_revision is the leader's TERM, which every
  *                   write of a leader compares;
- *   leader/renewal  rewritten several times a lease, comparing both keys.
+ *   leader/renewal  rewritten several times a lease, comparing both keys; its value says how long
+ *                   leases may run from then on: L, or what was inherited from a longer one.
  * Pure. Invariant: a contender claims only by comparing the last revisions that it saw, not before
  * hf_lease_wait(L) after it FIRST saw them, by its own clock; so every grant made from that renewal
  * is over when the claim succeeds. etcd's TTLs are not used.
@@ -51,8 +52,9 @@ struct hf_lead_event {
     int64_t claim_revision;
     int64_t renewal_revision;
     struct hf_lead_claim claim;
-    int64_t revision; /* WON */
-    hf_dur remainder; /* RESIGN */
+    hf_dur renewal_ttl; /* READ: value of the renewal; 0 = it cannot be read */
+    int64_t revision;   /* WON */
+    hf_dur remainder;   /* RESIGN */
 };
 
 enum hf_lead_action_kind {
@@ -68,6 +70,7 @@ struct hf_lead_action {
     int64_t claim_revision;
     int64_t renewal_revision;
     struct hf_lead_claim claim; /* CLAIM, RELEASE: the value */
+    hf_dur renewal_ttl;         /* CLAIM, RENEW: the renewal's value */
 };
 
 struct hf_lead_out {
@@ -88,6 +91,7 @@ struct hf_leadership {
     bool observed;
     hf_lclk first_seen; /* when the present pair of revisions was first seen */
     struct hf_lead_claim claim;
+    hf_dur renewal_ttl;
     hf_lclk floor;       /* LEADER: before this, leases of earlier terms may run */
     hf_lclk valid_until; /* LEADER: sending of the last successful renewal + L: then stop acting */
     /* request under way */
@@ -112,5 +116,8 @@ hf_result hf_lead_claim_encode(const struct hf_lead_claim *c, struct hf_buf *out
                                struct hf_err *err) HF_MUST_USE;
 hf_result hf_lead_claim_decode(const char *text, size_t len, struct hf_lead_claim *ret,
                                struct hf_err *err) HF_MUST_USE;
+hf_result hf_lead_renewal_encode(hf_dur ttl, struct hf_buf *out, struct hf_err *err) HF_MUST_USE;
+hf_result hf_lead_renewal_decode(const char *text, size_t len, hf_dur *ret,
+                                 struct hf_err *err) HF_MUST_USE;
 
 #endif

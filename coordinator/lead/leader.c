@@ -46,7 +46,11 @@ static hf_result decode_read(const struct hf_leader *l, const struct hf_etcd_rep
         HF_TRY(hf_lead_claim_decode(kv->value, kv->value_len, &e->claim, err));
     }
     if (reply->ops[1].kv_count > 0) {
-        e->renewal_revision = reply->ops[1].kvs[0].mod_revision;
+        const struct hf_etcd_kv *kv = &reply->ops[1].kvs[0];
+        struct hf_err why; /* a value that cannot be read counts as the longest lease there is */
+        e->renewal_revision = kv->mod_revision;
+        HF_IGNORE(hf_lead_renewal_decode(kv->value, kv->value_len, &e->renewal_ttl, &why),
+                  "0 says so");
     }
     return hf_done();
 }
@@ -85,6 +89,7 @@ static hf_result send_read(struct hf_leader *l, struct hf_err *err)
 static hf_result send_write(struct hf_leader *l, const struct hf_lead_action *a, struct hf_err *err)
 {
     HF_BUF(value, 4096);
+    HF_BUF(renewal, 4096);
     const struct hf_etcd_compare compares[] = {{.key = l->claim_key,
                                                 .target = HF_ETCD_MOD_REVISION,
                                                 .relation = HF_ETCD_EQUAL,
@@ -106,8 +111,11 @@ static hf_result send_write(struct hf_leader *l, const struct hf_lead_action *a,
                                                        .value_len = value.len};
     }
     if (a->kind != HF_LEAD_DO_RELEASE) {
-        ops[txn.success_count++] = (struct hf_etcd_op){
-            .kind = HF_ETCD_PUT, .key = l->renewal_key, .value = "{}", .value_len = 2};
+        HF_TRY(hf_lead_renewal_encode(a->renewal_ttl, &renewal, err));
+        ops[txn.success_count++] = (struct hf_etcd_op){.kind = HF_ETCD_PUT,
+                                                       .key = l->renewal_key,
+                                                       .value = hf_buf_text(&renewal),
+                                                       .value_len = renewal.len};
     }
     return hf_etcd_txn(l->etcd, &txn, leader_answer, l, err);
 }
