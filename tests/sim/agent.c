@@ -302,8 +302,13 @@ void sim_agent_message(struct sim_world *w, int node, const struct sim_event *e)
     a->reply_to = coord;
     if (m->type == HF_MESSAGE_PROMISE_REQUEST) {
         struct sim_asked *asked = &a->asked[m->promise_request.round % SIM_ASKED];
-        if (asked->round != m->promise_request.round) { /* it comes by several coordinators */
+        bool same = asked->round == m->promise_request.round &&
+                    asked->epoch.v == m->promise_request.epoch.v &&
+                    asked->serial == m->promise_request.serial;
+        if (!same) { /* it comes by several coordinators */
             *asked = (struct sim_asked){.round = m->promise_request.round,
+                                        .epoch = m->promise_request.epoch,
+                                        .serial = m->promise_request.serial,
                                         .arrived = sim_clock(w, node),
                                         .ttl = m->promise_request.ttl};
         }
@@ -333,6 +338,7 @@ void sim_agent_fenced(struct sim_world *w, int node)
 void sim_agent_op_ended(struct sim_world *w, int node, bool ok, uint64_t end, uint32_t timeline)
 {
     struct sim_agent *a = &w->agents[node];
+    uint64_t effect = a->op.effect; /* the observation may begin another one */
     a->op_running = false;
     SIM_TRACE(w, "%s: effect %d ended %s", sim_node_names[node], (int)a->op.kind,
               ok ? "well" : "badly");
@@ -344,7 +350,7 @@ void sim_agent_op_ended(struct sim_world *w, int node, bool ok, uint64_t end, ui
     }
     step(w, node,
          &(struct hf_agent_event){.kind = HF_EVENT_EFFECT_DONE,
-                                  .effect_id = a->op.effect,
+                                  .effect_id = effect,
                                   .ok = ok,
                                   .error = ok ? "" : "it failed",
                                   .end = HF_LSN(end),

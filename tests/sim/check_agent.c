@@ -248,7 +248,8 @@ static void check_promise(struct sim_world *w, int node, const struct hf_promise
     bool durable = a->disk_present && d->promise_epoch.v == r->epoch.v &&
                    (d->promise_serial == r->serial || d->promise_serial == 0) &&
                    strcmp(d->promise_holder.s, r->holder.s) == 0;
-    if (durable && asked->round == r->round) {
+    if (durable && asked->round == r->round && asked->epoch.v == r->epoch.v &&
+        asked->serial == r->serial) {
         hf_dur wait = hf_lease_wait(asked->ttl, w->cfg.margin_ppm);
         durable = !hf_lclk_before(until, hf_lclk_add(asked->arrived, wait));
     }

@@ -36,6 +36,7 @@ static void request_leadership(struct sim_world *w, int coord, const struct hf_l
     r->claim_revision = action->claim_revision;
     r->renewal_revision = action->renewal_revision;
     r->claim = action->claim;
+    r->renewal_ttl = action->renewal_ttl;
     c->lead_request = action->request;
     sim_put(w, w->now + LEAD_TIMEOUT_MS * SIM_MS, SIM_COORD_TIMEOUT, proc(coord), r->number, 0, 0);
     sim_etcd_send(w, index);
@@ -145,6 +146,7 @@ void sim_coord_etcd(struct sim_world *w, int coord, uint32_t request)
         e.claim_revision = r->claim_revision;
         e.renewal_revision = r->renewal_revision;
         e.claim = r->claim;
+        e.renewal_ttl = r->renewal_ttl;
     }
     c->lead_request = 0;
     sim_etcd_release(w, request);

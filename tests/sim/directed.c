@@ -222,6 +222,39 @@ static sim_time three_leaders(struct sim_world *w, int step)
     return step < 5 ? sim_span(w, 100, 1200) : OVER;
 }
 
+/* Grants of a long L run while coordinators that know only a short one take over. */
+static sim_time shorter_l(struct sim_world *w, int step)
+{
+    int p = sim_primary(w);
+    int l = leader_or_any(w);
+    if (step == 0) {
+        w->directed_leader = l;
+        sim_verb_new_ttl(w, HF_MS(sim_between(&w->rng, 1000, 2000)));
+        for (int c = 0; c < SIM_REGIONS; c++) {
+            if (c != l) {
+                sim_verb_kill(w, SIM_PROC_COORD + c, sim_span(w, 20, 200));
+                sim_verb_link_cut(w, p, SIM_HOST_COORD + c, share(w, 3000, 5000));
+            }
+        }
+        return sim_span(w, 2500, 4000);
+    }
+    if (step == 1) {
+        if (sim_chance(&w->rng, 500)) {
+            sim_etcd_delete_claim(w);
+        } else {
+            sim_put(w, w->now, SIM_COORD_STOP, SIM_PROC_COORD + w->directed_leader, 0, 0, 0);
+            sim_put(w, clipped(w, sim_span(w, 3000, 9000)), SIM_RESTORE, -1, SIM_RESTORE_PROC, 0,
+                    SIM_PROC_COORD + w->directed_leader);
+        }
+        part(w, bit(p), share(w, 2000, 4000));
+        return sim_span(w, 150, 900);
+    }
+    if (sim_leader(w) >= 0 && sim_leader(w) != w->directed_leader) {
+        sim_verb_kill(w, SIM_PROC_COORD + sim_leader(w), sim_span(w, 2000, 6000));
+    }
+    return step < 3 ? sim_span(w, 100, 900) : OVER;
+}
+
 static sim_time delayed_grant(struct sim_world *w, int step)
 {
     int p = sim_primary(w);
@@ -286,6 +319,7 @@ void sim_directed_step(struct sim_world *w, int step)
         [SIM_DIRECTED_PREPARE_RACE] = prepare_race,
         [SIM_DIRECTED_LATE_COMMANDS] = late_commands,
         [SIM_DIRECTED_THREE_LEADERS] = three_leaders,
+        [SIM_DIRECTED_SHORTER_L] = shorter_l,
         [SIM_DIRECTED_DELAYED_GRANT] = delayed_grant,
         [SIM_DIRECTED_CHOICE_DIES] = choice_dies,
         [SIM_DIRECTED_AGENT_OF_PRIMARY] = agent_of_primary,

@@ -162,6 +162,7 @@ static void lead_write(struct sim_world *w, struct sim_etcd_request *r)
     }
     if (r->op != SIM_ETCD_LEAD_RELEASE) {
         s->renewal_revision = s->revision;
+        s->renewal_ttl = r->renewal_ttl;
     }
     if (r->op == SIM_ETCD_LEAD_CLAIM) {
         w->stats.takeovers++;
@@ -198,6 +199,7 @@ static void run_request(struct sim_world *w, struct sim_etcd_request *r)
         r->claim_revision = s->claim_revision;
         r->renewal_revision = s->renewal_revision;
         r->claim = s->claim;
+        r->renewal_ttl = s->renewal_ttl;
         r->won = true;
         break;
     case SIM_ETCD_LEAD_CLAIM:

@@ -59,6 +59,8 @@ extern const char *const sim_fault_text[SIM_FAULT_COUNT];
     X(PREPARE_RACE, "primary cut from the coordinators, standbys go on receiving")                 \
     X(LATE_COMMANDS, "commands held back on one link while leadership changes")                    \
     X(THREE_LEADERS, "leaders stop one after the other, L changes, key deleted")                   \
+    X(SHORTER_L,                                                                                   \
+      "others restarted with a shorter L, then the leader's key goes, one way or another")         \
     X(DELAYED_GRANT, "grants delayed, then the primary is cut off")                                \
     X(CHOICE_DIES, "primary lost, then the chosen node at once")                                   \
     X(AGENT_OF_PRIMARY, "primary's agent restarts around lease's end")                             \

@@ -97,6 +97,8 @@ struct sim_pending { /* an effect that waits behind a PERSIST */
 };
 struct sim_asked { /* a promise request that came */
     uint64_t round;
+    hf_epoch epoch;
+    uint64_t serial;
     hf_lclk arrived;
     hf_dur ttl;
 };
@@ -201,6 +203,7 @@ struct sim_etcd_request {
     int64_t claim_revision; /* compared; answered by LEAD_READ */
     int64_t renewal_revision;
     struct hf_lead_claim claim;
+    hf_dur renewal_ttl;
     int64_t state_revision;
     int64_t plan_revision;
     bool with_plan;
@@ -217,6 +220,7 @@ struct sim_etcd {
     int64_t claim_revision;
     int64_t renewal_revision;
     struct hf_lead_claim claim;
+    hf_dur renewal_ttl;
     int64_t state_revision;
     struct hf_cluster_state state;
     struct {
