@@ -112,7 +112,7 @@ hf_result hf_plan_decode(const char *text, size_t len, struct hf_plan *ret, stru
             return hf_fail(err, HF_E_LIMIT, "plan reason of more than %d bytes",
                            HF_REASON_SIZE - 1);
         }
-        strncpy(p.reason[p.reasons++], text_i, HF_REASON_SIZE - 1);
+        memcpy(p.reason[p.reasons++], text_i, strlen(text_i) + 1);
     }
     for (int i = 0; i < HF_STEPS; i++) {
         HF_TRY(hf_json_get_i64_opt(entered, step_names[i], &p.entered_us[i], err));
