@@ -287,6 +287,7 @@ static hf_result visit_backup_object(void *arg, const struct hf_store_entry *ent
     }
     size_t len = (size_t)(slash - label);
     const char *leaf = slash + 1;
+    HF_ASSERT(b->v != NULL);
     struct hf_backup_entry *e = b->count > 0 ? &b->v[b->count - 1] : NULL;
     if (e == NULL || strncmp(e->label, label, len) != 0 || e->label[len] != '\0') {
         if (b->count == b->room) {
@@ -296,7 +297,6 @@ static hf_result visit_backup_object(void *arg, const struct hf_store_entry *ent
         *e = (struct hf_backup_entry){0};
         memcpy(e->label, label, len);
     }
-    HF_ASSERT(e != NULL);
     e->begun = e->begun || strcmp(leaf, "begin") == 0;
     e->wal_pending = e->wal_pending || strcmp(leaf, "pending") == 0;
     e->published = e->published || strcmp(leaf, "manifest") == 0;
