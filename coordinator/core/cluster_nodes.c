@@ -49,8 +49,7 @@ bool hf_node_prepared(const struct hf_node_view *n, hf_epoch epoch)
            n->beat.state == HF_NODE_PREPARED;
 }
 
-/* True when what the node has on disk lies on the primary's history. */
-static bool on_history(const struct hf_cluster_view *v, hf_tli timeline, hf_lsn end)
+bool hf_on_history(const struct hf_cluster_view *v, hf_tli timeline, hf_lsn end)
 {
     const struct hf_cluster_state *s = v->state;
     if (timeline.v == s->timeline.v) {
@@ -100,7 +99,7 @@ static bool attach(const struct hf_cluster_view *v, struct hf_decision *out,
     case HF_NODE_PREPARED:
         if (b->prepared.v != v->state->epoch.v || !b->final_known) {
             (void)hf_decide_command(out, n, HF_COMMAND_PREPARE, v->state->epoch);
-        } else if (on_history(v, b->final_timeline, b->final)) {
+        } else if (hf_on_history(v, b->final_timeline, b->final)) {
             attach_command(v, out, n, primary, HF_COMMAND_FOLLOW);
         } else {
             hf_decide_warn(out,
@@ -117,7 +116,7 @@ static bool attach(const struct hf_cluster_view *v, struct hf_decision *out,
         if (b->epoch.v < v->state->epoch.v) {
             (void)hf_decide_command(out, n, HF_COMMAND_PREPARE, v->state->epoch);
         } else if (b->timeline.v == v->state->timeline.v || b->timeline.v == 0 ||
-                   on_history(v, b->timeline, b->flushed)) {
+                   hf_on_history(v, b->timeline, b->flushed)) {
             attach_command(v, out, n, primary, HF_COMMAND_FOLLOW);
         } else {
             (void)hf_decide_command(out, n, HF_COMMAND_PREPARE, v->state->epoch);

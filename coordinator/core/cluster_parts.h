@@ -20,6 +20,9 @@ bool hf_node_present(const struct hf_cluster_view *v, const struct hf_node_view 
 bool hf_node_foreign(const struct hf_cluster_view *v, const struct hf_node_view *n);
 /* May be chosen as far as the acknowledged candidate sets go (L4). */
 bool hf_node_eligible(const struct hf_cluster_view *v, const hf_name *name);
+/* True when WAL that ends there lies on the history of the cluster's timeline: only then positions
+ * compare. */
+bool hf_on_history(const struct hf_cluster_view *v, hf_tli timeline, hf_lsn end);
 bool hf_node_prepared(const struct hf_node_view *n, hf_epoch epoch);
 /* Makes every node other than the primary a standby of it: follow, copy, or prepare to know.
  * Returns how many are on their way but not streaming yet. */

@@ -44,13 +44,17 @@ static bool admissible(const struct hf_cluster_view *v, const struct hf_node_vie
         hf_plan_reason(p, "CANDIDATE_UNKNOWN: %s did not report its end", n->name.s);
         return false;
     }
-    /* The last choice may have begun the timeline that was reserved for it, nobody else. */
-    hf_tli newest = old ? v->state->reserved : v->state->timeline;
-    newest = v->state->timeline.v > newest.v ? v->state->timeline : newest;
-    bool unknown = old && v->state->timeline.v == 0; /* adopted, and never seen writable */
-    if (hf_node_foreign(v, n) || (n->beat.final_timeline.v > newest.v && !unknown)) {
-        hf_plan_reason(p, "OTHER_HISTORY: %s is on timeline %u, the cluster on %u", n->name.s,
-                       n->beat.final_timeline.v, v->state->timeline.v);
+    /* The last choice may have begun the timeline that was reserved for it, nobody else; an adopted
+     * one may never have been seen writable. A node that diverged holds none of the present
+     * timeline, however far it reaches. */
+    hf_tli timeline = n->beat.final_timeline;
+    bool begun = old && timeline.v > v->state->timeline.v &&
+                 (timeline.v <= v->state->reserved.v || v->state->timeline.v == 0);
+    if (hf_node_foreign(v, n) || !(begun || hf_on_history(v, timeline, n->beat.final))) {
+        hf_plan_reason(p,
+                       "OTHER_HISTORY: %s ends on timeline %u, off the history of the cluster's "
+                       "timeline %u",
+                       n->name.s, timeline.v, v->state->timeline.v);
         return false;
     }
     if (!old && hf_policy_excluded(v->policy, &n->region)) {
