@@ -1,6 +1,7 @@
 /* SPDX-License-Identifier: Apache-2.0 */
 #include "tests/sim/agent.h"
 
+#include "tests/sim/codec.h"
 #include "tests/sim/net.h"
 #include "tests/sim/pg.h"
 
@@ -132,6 +133,12 @@ static bool shed(struct sim_world *w, struct sim_agent *a, const struct hf_agent
         }
     }
     return false;
+}
+
+struct sim_asked *sim_asked_slot(struct sim_agent *a, uint64_t round, hf_epoch epoch,
+                                 uint64_t serial)
+{
+    return &a->asked[(round + 17 * serial + 31 * epoch.v) % SIM_ASKED];
 }
 
 static bool is_operation(enum hf_agent_effect_kind kind)
@@ -301,16 +308,16 @@ void sim_agent_message(struct sim_world *w, int node, const struct sim_event *e)
     sim_payload_release(w, e->a);
     a->reply_to = coord;
     if (m->type == HF_MESSAGE_PROMISE_REQUEST) {
-        struct sim_asked *asked = &a->asked[m->promise_request.round % SIM_ASKED];
-        bool same = asked->round == m->promise_request.round &&
-                    asked->epoch.v == m->promise_request.epoch.v &&
-                    asked->serial == m->promise_request.serial;
+        const struct hf_promise_request *r = &m->promise_request;
+        struct sim_asked *asked = sim_asked_slot(a, r->round, r->epoch, r->serial);
+        bool same =
+            asked->round == r->round && asked->epoch.v == r->epoch.v && asked->serial == r->serial;
         if (!same) { /* it comes by several coordinators */
-            *asked = (struct sim_asked){.round = m->promise_request.round,
-                                        .epoch = m->promise_request.epoch,
-                                        .serial = m->promise_request.serial,
+            *asked = (struct sim_asked){.round = r->round,
+                                        .epoch = r->epoch,
+                                        .serial = r->serial,
                                         .arrived = sim_clock(w, node),
-                                        .ttl = m->promise_request.ttl};
+                                        .ttl = r->ttl};
         }
     }
     step(w, node, &(struct hf_agent_event){.kind = HF_EVENT_MESSAGE, .message = m});
@@ -324,6 +331,7 @@ void sim_agent_persisted(struct sim_world *w, int node)
     }
     sim_check_persist(w, node, sim_payload_bytes(w, a->persist_payload));
     memcpy(&a->disk, sim_payload_bytes(w, a->persist_payload), sizeof(a->disk));
+    sim_codec_record(w, &a->disk);
     a->disk_present = true;
     a->persisting = false;
     sim_payload_release(w, a->persist_payload);

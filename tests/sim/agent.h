@@ -12,6 +12,9 @@
 /* The boot id of the node's host. */
 void sim_boot_text(const struct sim_world *w, int node, char ret[40]);
 
+/* Where a promise request of this tenure and round is remembered. */
+struct sim_asked *sim_asked_slot(struct sim_agent *a, uint64_t round, hf_epoch epoch,
+                                 uint64_t serial);
 void sim_agent_start(struct sim_world *w, int node);
 void sim_agent_died(struct sim_world *w, int node);
 void sim_agent_wake(struct sim_world *w, int node, uint32_t number);

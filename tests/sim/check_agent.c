@@ -4,6 +4,7 @@
  * must be on disk before something is said or done.
  */
 #include "tests/sim/check.h"
+#include "tests/sim/agent.h"
 #include "tests/sim/pg.h"
 #include "tests/sim/world.h"
 
@@ -26,14 +27,9 @@ static bool reachable(enum hf_node_state from, enum hf_node_state to)
     return false;
 }
 
-/* True when the step that just ended carried this command out. */
-static bool obeyed_now(const struct sim_world *w, int node, const struct hf_command *cmd,
-                       enum hf_node_state before)
+/* True when the step that just ended began something for this command. */
+static bool obeyed_now(const struct sim_world *w, const struct hf_command *cmd)
 {
-    if (w->agents[node].core.state != before &&
-        strcmp(w->agents[node].core.record.last_command, cmd->id) == 0) {
-        return true;
-    }
     for (int i = 0; i < w->effects.count; i++) {
         const struct hf_agent_effect *e = &w->effects.list[i];
         if (e->kind >= HF_EFFECT_PG_STOP_RECEIVING && strcmp(e->command, cmd->id) == 0) {
@@ -43,8 +39,7 @@ static bool obeyed_now(const struct sim_world *w, int node, const struct hf_comm
     return false;
 }
 
-static void check_order(struct sim_world *w, int node, const struct hf_command *cmd,
-                        enum hf_node_state before)
+static void check_order(struct sim_world *w, int node, const struct hf_command *cmd)
 {
     struct sim_truth *t = &w->truth;
     struct hf_order order = {cmd->generation, cmd->term, cmd->sequence};
@@ -57,7 +52,7 @@ static void check_order(struct sim_world *w, int node, const struct hf_command *
         }
         return;
     }
-    if ((compared < 0 && taken) || obeyed_now(w, node, cmd, before)) {
+    if ((compared < 0 && taken) || obeyed_now(w, cmd)) {
         sim_fail(w, SIM_CHECK_ORDER, "%s obeys %s of (%llu, %llu) after %s of (%llu, %llu)",
                  sim_node_names[node], cmd->id, (ull)cmd->term, (ull)cmd->sequence,
                  t->obeyed_id[node], (ull)t->obeyed[node].term, (ull)t->obeyed[node].sequence);
@@ -73,7 +68,7 @@ void sim_check_step(struct sim_world *w, int node, const struct hf_agent_event *
                  hf_node_state_name(before), hf_node_state_name(c->state));
     }
     if (event->kind == HF_EVENT_MESSAGE && event->message->type == HF_MESSAGE_COMMAND) {
-        check_order(w, node, &event->message->command, before);
+        check_order(w, node, &event->message->command);
     }
 }
 
@@ -243,7 +238,7 @@ static void check_promise(struct sim_world *w, int node, const struct hf_promise
 {
     const struct sim_agent *a = &w->agents[node];
     const struct hf_agent_record *d = &a->disk;
-    const struct sim_asked *asked = &a->asked[r->round % SIM_ASKED];
+    const struct sim_asked *asked = sim_asked_slot(&w->agents[node], r->round, r->epoch, r->serial);
     hf_lclk until = d->promise_until;
     bool durable = a->disk_present && d->promise_epoch.v == r->epoch.v &&
                    (d->promise_serial == r->serial || d->promise_serial == 0) &&

@@ -2,6 +2,7 @@
 #include "tests/sim/coord.h"
 
 #include "tests/sim/etcd.h"
+#include "tests/sim/faults.h"
 #include "tests/sim/net.h"
 
 #include <string.h>
@@ -109,6 +110,9 @@ void sim_coord_died(struct sim_world *w, int coord)
 {
     SIM_TRACE(w, "coordinator %s ends", sim_region_names[coord]);
     w->coords[coord].listens = false;
+    if (w->healed) { /* a stop that was under way at the healing */
+        sim_put(w, w->now + SIM_SECOND, SIM_RESTORE, -1, SIM_RESTORE_PROC, 0, proc(coord));
+    }
     for (int a = 0; a < SIM_NODES; a++) {
         sim_net_break(w, a, coord, w->now);
     }

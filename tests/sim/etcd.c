@@ -1,6 +1,7 @@
 /* SPDX-License-Identifier: Apache-2.0 */
 #include "tests/sim/etcd.h"
 
+#include "tests/sim/codec.h"
 #include "tests/sim/net.h"
 
 #include <string.h>
@@ -126,6 +127,10 @@ static void write_records(struct sim_world *w, struct sim_etcd_request *r)
         SIM_TRACE(w, "etcd: write of coordinator %s loses its compare", sim_region_names[r->coord]);
         return;
     }
+    sim_codec_state(w, &r->state);
+    if (r->with_plan) {
+        sim_codec_plan(w, &r->plan);
+    }
     s->revision++;
     s->state = r->state;
     s->state_revision = s->revision;
@@ -157,6 +162,7 @@ static void lead_write(struct sim_world *w, struct sim_etcd_request *r)
     }
     s->revision++;
     if (r->op != SIM_ETCD_LEAD_RENEW) {
+        sim_codec_claim(w, &r->claim);
         s->claim = r->claim;
         s->claim_revision = s->revision;
     }

@@ -2,6 +2,7 @@
 #include "tests/sim/net.h"
 
 #include "tests/sim/agent.h"
+#include "tests/sim/codec.h"
 
 #include <string.h>
 
@@ -119,35 +120,11 @@ uint32_t sim_message_payload(struct sim_world *w, const struct hf_message *messa
     return sim_payload_new(w, message, sim_message_size(message));
 }
 
-/* encode(decode(encode(m))) == encode(m), and what is delivered went through it. */
-static void codec_trip(struct sim_world *w)
-{
-    HF_BUF(first, HF_MESSAGE_MAX);
-    HF_BUF(second, HF_MESSAGE_MAX);
-    struct hf_err err;
-    struct hf_message *decoded = &w->out;
-    if (!hf_ok(hf_message_encode(&w->in, &first, &err)) ||
-        !hf_ok(hf_message_decode(hf_buf_text(&first), first.len, decoded, &err)) ||
-        !hf_ok(hf_message_encode(decoded, &second, &err))) {
-        sim_fail(w, SIM_CHECK_CODEC, "%s: %s: %.200s", hf_message_type_name(w->in.type), err.text,
-                 hf_buf_text(&first));
-        return;
-    }
-    if (first.len != second.len || memcmp(first.data, second.data, first.len) != 0) {
-        sim_fail(w, SIM_CHECK_CODEC, "%s changes in its codec", hf_message_type_name(w->in.type));
-        return;
-    }
-    memcpy(&w->in, decoded, sim_message_size(decoded));
-    w->stats.codec_trips++;
-}
-
 const struct hf_message *sim_message_open(struct sim_world *w, uint32_t payload)
 {
     const struct sim_payload *p = &w->payloads[payload];
     memcpy(&w->in, p->bytes, p->size);
-    if (sim_rand(&w->rng) % 256 == 0) {
-        codec_trip(w);
-    }
+    sim_codec_message(w, &w->in);
     return &w->in;
 }
 
