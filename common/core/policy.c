@@ -245,6 +245,28 @@ static hf_result check_duration(const char *path, hf_dur d, char *ret_path, stru
     return hf_done();
 }
 
+hf_result hf_policy_check_enforced(const struct hf_policy *policy, struct hf_err *err)
+{
+    if (policy->acknowledge.kind != HF_ACKNOWLEDGE_OWN) {
+        return hf_fail(err, HF_E_REFUSED,
+                       "NOT_ENFORCED: wal.acknowledge: WAL is acknowledged when it is durable in "
+                       "the own region; only \"own\" is carried out by this version");
+    }
+    if (policy->rpo.enforcement == HF_ENFORCE_THROTTLE ||
+        policy->rpo.enforcement == HF_ENFORCE_BLOCK || policy->rpo.unknown == HF_ENFORCE_THROTTLE ||
+        policy->rpo.unknown == HF_ENFORCE_BLOCK) {
+        return hf_fail(err, HF_E_REFUSED,
+                       "NOT_ENFORCED: rpo: commits are neither delayed nor held by this version; "
+                       "\"observe\" and \"alert\" are carried out");
+    }
+    if (policy->bootstrap.kind != HF_BOOTSTRAP_ADOPT) {
+        return hf_fail(err, HF_E_REFUSED,
+                       "NOT_ENFORCED: bootstrap: make the first database by hand (initdb, or "
+                       "holdfast-agent restore), then \"adopt:NODE\"");
+    }
+    return hf_done();
+}
+
 hf_result hf_policy_check(const struct hf_policy *policy, char *ret_path, struct hf_err *err)
 {
     HF_TRY(check_nodes(policy, ret_path, err));

@@ -287,7 +287,8 @@ static const struct hf_option WAL_OPTIONS[] = {
      .min = 64 << 20,
      .max = INT64_C(64) << 40,
      .fallback = "2GB",
-     .doc = "disk space in state_dir for WAL that a region could not take yet",
+     .doc = "no effect yet: a lagging region is filled from the own region's repository, and the "
+            "queue is the difference of the two listings",
      HF_OPTION_AT(struct hf_config_agent, wal.queue_max)},
     END};
 

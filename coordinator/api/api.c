@@ -369,6 +369,7 @@ static hf_result cluster_put(struct call *call, const struct hf_api_request *req
     HF_TRY(parse_revision(request, &revision, err));
     HF_TRY(hf_json_parse(request->body, request->body_len, HF_POLICY_JSON_MAX, &v, err));
     HF_TRY(hf_policy_from_json(v, policy, err));
+    HF_TRY(hf_policy_check_enforced(policy, err));
     if (!hf_name_equal(&policy->tenant, &t->tenant) ||
         !hf_name_equal(&policy->cluster, &t->cluster)) {
         return hf_fail(err, HF_E_INVALID, "the policy is of cluster %s/%s", policy->tenant.s,

@@ -217,6 +217,12 @@ static void steady(const struct hf_cluster_view *v, struct hf_decision *out)
                            (double)hf_node_silence(v, n).us / 1e6, (double)v->ttl.us / 1e6);
         }
     }
+    for (size_t i = 0; i < v->policy->backup_count; i++) {
+        if (v->policy->backups[i].cron[0] != '\0') {
+            hf_decide_warn(out, "UNSCHEDULED: backup %s starts only by holdfast backup create",
+                           v->policy->backups[i].name.s);
+        }
+    }
     (void)hf_nodes_attach(v, out);
     const struct hf_node_view *p = hf_view_node(v, &v->state->primary);
     if (v->policy->route.present && !v->route_done && p != NULL &&

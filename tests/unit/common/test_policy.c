@@ -135,6 +135,27 @@ static void what_is_refused(void **state)
     }
 }
 
+static void promises_that_nobody_keeps_are_refused(void **state)
+{
+    (void)state;
+    struct hf_err err = {0};
+    struct hf_policy p;
+    hf_policy_init(&p);
+    p.bootstrap.kind = HF_BOOTSTRAP_ADOPT;
+    assert_true(hf_ok(hf_policy_check_enforced(&p, &err)));
+    p.rpo.enforcement = HF_ENFORCE_BLOCK;
+    assert_int_equal(hf_policy_check_enforced(&p, &err).code, HF_E_REFUSED);
+    p.rpo.enforcement = HF_ENFORCE_ALERT;
+    p.rpo.unknown = HF_ENFORCE_THROTTLE;
+    assert_int_equal(hf_policy_check_enforced(&p, &err).code, HF_E_REFUSED);
+    p.rpo.unknown = HF_ENFORCE_ALERT;
+    p.acknowledge.kind = HF_ACKNOWLEDGE_ALL;
+    assert_int_equal(hf_policy_check_enforced(&p, &err).code, HF_E_REFUSED);
+    p.acknowledge.kind = HF_ACKNOWLEDGE_OWN;
+    p.bootstrap.kind = HF_BOOTSTRAP_INIT;
+    assert_int_equal(hf_policy_check_enforced(&p, &err).code, HF_E_REFUSED);
+}
+
 static void preferences(void **state)
 {
     (void)state;
@@ -171,7 +192,7 @@ int main(void)
     const struct CMUnitTest tests[] = {
         cmocka_unit_test(round_trip),      cmocka_unit_test(defaults_and_no_limits),
         cmocka_unit_test(what_is_refused), cmocka_unit_test(preferences),
-        cmocka_unit_test(schedules),
+        cmocka_unit_test(schedules),       cmocka_unit_test(promises_that_nobody_keeps_are_refused),
     };
     return cmocka_run_group_tests(tests, NULL, NULL);
 }
