@@ -225,8 +225,8 @@ def test_the_end_of_a_stopped_directory_is_found(scene):
 def test_the_old_primary_comes_back_by_a_fresh_copy(scene):
     scene.script.do("eu-1", "copy-2", "copy", 2, address=scene.address("us"), node="us-1")
     scene.script.wait("eu-1", "streaming", lambda b: b["streaming"] and b["timeline"] == "4")
-    scene.query("us", "INSERT INTO t VALUES (7)")
-    scene.wait_rows("eu", "SELECT 1 FROM t WHERE x = 7", [(1,)])
+    scene.query("us", "INSERT INTO t VALUES (777777)")
+    scene.wait_rows("eu", "SELECT 1 FROM t WHERE x = 777777", [(1,)])
 
 
 def test_a_start_outside_holdfast_comes_up_in_recovery(scene):
