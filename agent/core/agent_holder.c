@@ -35,7 +35,10 @@ static void extend(struct hf_agent_step *s, hf_lclk deadline, enum hf_lease_sour
     }
     struct hf_agent_effect *e = hf_agent_begin(s, kind);
     e->epoch = c->record.led;
-    e->timeline = c->command.timeline;
+    /* The last holder, down since: its timeline goes on, the reserved one stays unused. */
+    bool in_place =
+        kind == HF_EFFECT_PG_START_PRIMARY && strstr(c->command.body, "\"in_place\":true") != NULL;
+    e->timeline = in_place ? HF_TLI(0) : c->command.timeline;
     memcpy(e->body, c->command.body, sizeof e->body);
     memcpy(e->command, c->command.id, sizeof e->command);
 }

@@ -47,7 +47,10 @@ static void start_done(struct hf_agent_step *s, const struct hf_agent_event *e)
     }
     c->pg.running = true;
     c->pg.in_recovery = false;
-    c->pg.known = false; /* positions of before the promotion say nothing of after it */
+    /* What was seen before the promotion says nothing of after it: unknown until the next look. */
+    c->pg.known = false;
+    c->pg.timeline = HF_TLI(0);
+    c->pg.written = c->pg.flushed = c->pg.replayed = HF_LSN(0);
     hf_agent_enter(s, HF_NODE_PRIMARY);
 }
 

@@ -277,9 +277,9 @@ static void step_reserve(const struct hf_cluster_view *v, struct hf_decision *ou
     const struct hf_plan *plan = v->plan;
     struct hf_plan *p = move(v, out, HF_STEP_LEAD);
     if (hf_name_equal(&plan->to, &plan->from)) {
-        hf_plan_reason(p, "RESTART: the old holder goes on, its timeline stays");
-        p->timeline = HF_TLI(0);
-        return;
+        /* The number is reserved all the same: if it came up in recovery meanwhile (a boot), only
+         * a promotion makes it writable, and that begins a timeline. */
+        hf_plan_reason(p, "RESTART: the old holder goes on, on its timeline if it is down");
     }
     uint32_t highest = v->state->reserved.v;
     highest = v->state->timeline.v > highest ? v->state->timeline.v : highest;
@@ -303,7 +303,16 @@ static bool choice_failed(const struct hf_cluster_view *v, const struct hf_node_
         return true;
     }
     if (v->plan->kind == HF_PLAN_BOOTSTRAP && v->plan->step == HF_STEP_LEAD) {
-        return false; /* nobody else can be adopted: this waits for the node to come back */
+        /* Nobody else can be adopted: this waits for the node to come back. In recovery it cannot
+         * be adopted any more (adopted, then restarted, and the record of it lost): the next plan
+         * prepares and promotes it. */
+        bool recovered = to != NULL && hf_node_present(v, to) &&
+                         to->beat.state == HF_NODE_STANDBY && in_step(v).us >= HF_SEC(10).us;
+        if (recovered) {
+            (void)snprintf(text, HF_REASON_SIZE, "IN_RECOVERY: %.63s is in recovery: %.60s",
+                           to->name.s, to->beat.op_error);
+        }
+        return recovered;
     }
     hf_dur limit = hf_lease_wait(v->ttl, v->margin_ppm);
     bool silent = to == NULL || hf_node_silence(v, to).us >= limit.us;
@@ -324,12 +333,13 @@ static bool choice_failed(const struct hf_cluster_view *v, const struct hf_node_
 
 static bool leads_plan(const struct hf_cluster_view *v, const struct hf_node_view *to)
 {
-    /* The first heartbeats of a new primary may still carry what was observed before its promotion:
-     * the timeline that is recorded must be the reserved one. */
+    /* The timeline that is recorded must be the reserved one, or the old holder's own. */
+    bool in_place = hf_name_equal(&v->plan->to, &v->plan->from);
     return to != NULL && to->seen && to->beat.state == HF_NODE_PRIMARY &&
            to->beat.lease_epoch.v == v->plan->epoch.v && to->beat.lease_remaining.us > 0 &&
            to->beat.timeline.v != 0 &&
-           (v->plan->timeline.v == 0 || to->beat.timeline.v == v->plan->timeline.v);
+           (v->plan->timeline.v == 0 || to->beat.timeline.v == v->plan->timeline.v ||
+            (in_place && to->beat.timeline.v == v->plan->parent.v));
 }
 
 static void step_lead(const struct hf_cluster_view *v, struct hf_decision *out)
@@ -357,6 +367,9 @@ static void step_lead(const struct hf_cluster_view *v, struct hf_decision *out)
     }
     struct hf_command *c = hf_decide_command(out, to, HF_COMMAND_LEAD, plan->epoch);
     c->timeline = plan->timeline;
+    if (hf_name_equal(&plan->to, &plan->from)) {
+        (void)snprintf(c->body, sizeof c->body, "{\"in_place\":true}");
+    }
     const struct hf_node_view *from = hf_view_node(v, &plan->from);
     if (surrendered(v, from)) {
         c->released_epoch = from->beat.surrendered;
