@@ -80,6 +80,7 @@ struct sim_truth {
     struct sim_promise promise[HF_MAX_NODES];
     hf_epoch surrendered[HF_MAX_NODES];
     uint64_t surrendered_serial[HF_MAX_NODES];
+    int64_t record_lost_at[HF_MAX_NODES];
     struct hf_order obeyed[HF_MAX_NODES];
     char obeyed_id[HF_MAX_NODES][HF_LABEL_SIZE];
     uint64_t final[HF_MAX_NODES]; /* reported end of a prepared node, 0 none */

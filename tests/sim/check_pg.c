@@ -100,6 +100,7 @@ struct loss {
     sim_time oldest;
     sim_time newest;
     uint64_t bytes;
+    uint32_t epoch; /* of the newest */
 };
 
 /* Where timeline `t` leaves the history of `of`; 0 when it is no part of it. */
@@ -127,7 +128,10 @@ static struct loss find_lost(struct sim_world *w, uint32_t timeline)
         a->lost = true;
         SIM_TRACE(w, "lost: %llx of timeline %u, acknowledged at %lld us under epoch %u",
                   (ull)a->lsn, a->timeline, (long long)a->at, a->epoch);
-        loss.newest = loss.count == 0 || a->at > loss.newest ? a->at : loss.newest;
+        if (loss.count == 0 || a->at > loss.newest) {
+            loss.newest = a->at;
+            loss.epoch = a->epoch;
+        }
         loss.oldest = loss.count == 0 || a->at < loss.oldest ? a->at : loss.oldest;
         loss.count++;
         uint64_t behind = a->lsn - divergence(w, timeline, a->timeline);
@@ -137,27 +141,31 @@ static struct loss find_lost(struct sim_world *w, uint32_t timeline)
 }
 
 /* The prediction takes the busiest time of the last minute for what came unseen. It is held to that
- * only where the primary had been as busy for as long, since its agent's start, before the loss. */
+ * only where the primary had been as busy for as long before, in this tenure and life of its agent.
+ */
 static bool as_busy_before(const struct sim_world *w, const struct loss *lost)
 {
     const struct sim_truth *t = &w->truth;
     int from = sim_node_by_name(t->plan.from.s);
-    sim_time span = lost->newest - lost->oldest;
+    sim_time span = t->plan.loss.time.us;
     sim_time least = lost->oldest - 60 * SIM_SECOND;
     if (from >= 0 && w->agents[from].started_at > least) {
         least = w->agents[from].started_at;
     }
     int first = 0;
-    for (int i = 0; i < t->acks && t->ack[i].at < lost->oldest; i++) {
+    /* What came after the last sample that counts was not seen. */
+    sim_time selected = t->plan.entered_us[HF_STEP_GAP] - SIM_WALL_START;
+    sim_time end = selected - span < lost->oldest ? selected - span : lost->oldest;
+    for (int i = 0; i < t->acks && t->ack[i].at < end; i++) {
         const struct sim_ack *a = &t->ack[i];
         while (t->ack[first].at < least || t->ack[first].timeline != a->timeline ||
-               a->at - t->ack[first].at > span) {
+               t->ack[first].epoch != a->epoch || a->at - t->ack[first].at > span) {
             if (++first >= i) {
                 break;
             }
         }
         /* Clearly as busy: its samples are a heartbeat apart. */
-        if (first < i && !a->stalled && !t->ack[first].stalled &&
+        if (first < i && a->epoch == lost->epoch && !a->stalled && !t->ack[first].stalled &&
             a->lsn - t->ack[first].lsn >= lost->bytes + lost->bytes / 8) {
             return true;
         }

@@ -125,7 +125,7 @@ static void fill_view(struct sim_world *w, int coord)
     struct sim_coord *c = &w->coords[coord];
     struct hf_cluster_view *v = &c->view;
     v->now = sim_coord_now(w, coord);
-    v->wall_us = 1700000000000000 + w->now;
+    v->wall_us = SIM_WALL_START + w->now;
     v->floor = c->lead.floor;
     v->ttl = c->ttl;
     v->margin_ppm = w->cfg.margin_ppm;

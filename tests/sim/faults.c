@@ -234,6 +234,7 @@ static void fault_of_process(struct sim_world *w, enum sim_fault kind)
     } else if (kind == SIM_FAULT_RECORD_LOST) {
         sim_proc_kill(w, SIM_PROC_AGENT + node);
         w->agents[node].disk_present = false;
+        w->truth.record_lost_at[node] = w->now;
         end_at(w, until(w, some_span(w)), SIM_RESTORE_PROC, SIM_PROC_AGENT + node);
     }
 }

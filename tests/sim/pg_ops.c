@@ -203,7 +203,9 @@ void sim_pg_op_in_database(struct sim_world *w, int node, uint32_t number)
     if (!p->in_recovery) {
         return;
     }
-    become_primary(w, node, op->timeline.v);
+    /* pg_promote always begins a timeline; without a number it takes the next that it knows of. */
+    uint32_t next = op->kind == HF_EFFECT_PG_PROMOTE ? p->timeline + 1 : 0;
+    become_primary(w, node, op->timeline.v != 0 ? op->timeline.v : next);
     end_later(w, node, op, ms(w, 1, 20), true, p->lsn);
     p->op.number = 0;
 }

@@ -27,8 +27,9 @@ enum {
     SIM_PROC_ETCD = 3 * SIM_NODES + SIM_REGIONS,
     SIM_PROCS = 3 * SIM_NODES + 2 * SIM_REGIONS
 };
-#define SIM_MS     ((sim_time)1000)
-#define SIM_SECOND ((sim_time)1000000)
+#define SIM_MS         ((sim_time)1000)
+#define SIM_SECOND     ((sim_time)1000000)
+#define SIM_WALL_START 1700000000000000 /* the wall clock when a seed begins */
 
 struct sim_config {
     int nodes;
