@@ -148,11 +148,37 @@ static void pump(struct hf_effects_queue *q)
     }
 }
 
+static bool is_operation(const struct hf_agent_effect *e)
+{
+    return e->kind >= HF_EFFECT_PG_STOP_RECEIVING && e->kind <= HF_EFFECT_PG_PROBE;
+}
+
+/* A kill makes void what waits behind a record: a start must not come after it (rule L6). */
+static void forget_operations(struct hf_effects_queue *q)
+{
+    struct item **at = &q->first;
+    q->last = NULL;
+    while (*at != NULL) {
+        struct item *i = *at;
+        if (is_operation(&i->effect)) {
+            *at = i->next;
+            q->waiting--;
+            hf_free(i);
+        } else {
+            q->last = i;
+            at = &i->next;
+        }
+    }
+}
+
 void hf_effects_push(struct hf_effects_queue *q, const struct hf_agent_effects *effects,
                      unsigned origin)
 {
     for (int n = 0; n < effects->count; n++) {
         const struct hf_agent_effect *e = &effects->list[n];
+        if (e->kind == HF_EFFECT_PG_KILL) {
+            forget_operations(q);
+        }
         if (e->kind == HF_EFFECT_PAGE || e->kind == HF_EFFECT_PG_KILL) {
             do_now(q, e, origin);
         } else if (q->first == NULL && e->kind != HF_EFFECT_PERSIST) {

@@ -154,6 +154,26 @@ static void test_page_and_end_of_postgresql_wait_for_nothing(void **state)
     expect("op9 ");
 }
 
+static void test_a_kill_makes_void_what_waits_behind_a_record(void **state)
+{
+    struct hf_effects_queue *q = *state;
+    add_record(1);
+    add_op(HF_EFFECT_PG_START_PRIMARY, 7);
+    add_beat(1);
+    push(q, 0);
+    expect("persist1 ");
+    add_op(HF_EFFECT_PG_KILL, 8);
+    push(q, 0);
+    expect("op8 ");
+    hf_effects_persisted(q, true);
+    expect("beat1 "); /* and no start after the kill */
+    add_record(2);
+    push(q, 0);
+    expect("persist2 "); /* the queue is whole */
+    hf_effects_persisted(q, true);
+    assert_int_equal(hf_effects_waiting(q), 0);
+}
+
 static void test_a_record_that_failed_is_written_again(void **state)
 {
     struct hf_effects_queue *q = *state;
@@ -306,6 +326,7 @@ int main(void)
         T(test_without_a_record_all_is_done_at_once),
         T(test_a_record_holds_back_what_follows),
         T(test_page_and_end_of_postgresql_wait_for_nothing),
+        T(test_a_kill_makes_void_what_waits_behind_a_record),
         T(test_a_record_that_failed_is_written_again),
         T(test_only_the_newest_heartbeat_waits),
         T(test_a_stalled_disk_does_not_grow_the_queue),
