@@ -80,6 +80,9 @@ bool hf_op_server_runs(const struct hf_op *op);
 hf_result hf_op_server_end(struct hf_op *op, struct hf_err *err) HF_MUST_USE;
 /* Connection to the local server by its socket. */
 hf_result hf_op_connect(struct hf_op *op, struct hf_pg_sync **ret, struct hf_err *err) HF_MUST_USE;
+/* A physical replication connection to "host:port", or with NULL to the local server. */
+hf_result hf_op_connect_replication(struct hf_op *op, const char *address, struct hf_pg_sync **ret,
+                                    struct hf_err *err) HF_MUST_USE;
 /* One value of one row. HF_E_NOT_FOUND: no row, or NULL. */
 hf_result hf_op_value(struct hf_pg_sync *c, const char *sql, char *ret, size_t size,
                       struct hf_err *err) HF_MUST_USE;

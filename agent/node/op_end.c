@@ -9,7 +9,7 @@
 #include <string.h>
 
 #include "agent/node/child.h"
-#include "agent/node/op.h"
+#include "agent/node/op_history.h"
 #include "agent/node/pgconf.h"
 #include "common/base/mem.h"
 #include "common/core/lsn.h"
@@ -28,6 +28,19 @@ enum {
 static void close_sync(struct hf_pg_sync **c)
 {
     hf_pg_sync_close(*c);
+}
+
+/* From now on it receives nothing, whoever starts it, and comes up in recovery (L8, L9). Set, not
+ * removed: another file may have values of its own. */
+static hf_result take_upstream_away(const char *directory, struct hf_err *err)
+{
+    const struct hf_pgconf_entry entries[] = {
+        {"primary_conninfo", ""},
+        {"restore_command", ""},
+        {"recovery_min_apply_delay", "0"},
+    };
+    HF_TRY(hf_pgconf_signal_put(directory, err));
+    return hf_pgconf_set(directory, entries, 3, err);
 }
 
 /* --- a running standby --- */
@@ -95,31 +108,14 @@ hf_result hf_op_stop_receiving(struct hf_op *op, struct hf_err *err)
 {
     __attribute__((cleanup(close_sync))) struct hf_pg_sync *c = NULL;
     const char *directory = op->env->config->postgresql.data_dir;
-    char value[64];
-    uint32_t timeline = 0;
-    /* Set, not removed: another file may have values of its own. */
-    const struct hf_pgconf_entry entries[] = {
-        {"primary_conninfo", ""},
-        {"restore_command", ""},
-        {"recovery_min_apply_delay", "0"},
-    };
-    HF_TRY(hf_pgconf_signal_put(directory, err));
     HF_TRY(hf_op_connect(op, &c, err));
-    HF_TRY(hf_pgconf_set(directory, entries, 3, err));
+    HF_TRY(take_upstream_away(directory, err));
     HF_TRY(hf_op_server_reload(op, err));
     HF_TRY(hf_pg_sync_query(
         c, "SELECT pg_wal_replay_resume() FROM (SELECT 1) one WHERE pg_is_wal_replay_paused()", 0,
         NULL, HF_SEC(5), NULL, err));
     HF_TRY(wait_end(op, c, &op->end, err));
-    HF_TRY(hf_op_value(c,
-                       "SELECT GREATEST((SELECT timeline_id FROM pg_control_checkpoint()),"
-                       " (SELECT min_recovery_end_timeline FROM pg_control_recovery()))",
-                       value, sizeof(value), err));
-    if (sscanf(value, "%u", &timeline) != 1) {
-        return hf_fail(err, HF_E_INVALID, "timeline \"%s\"", value);
-    }
-    op->end_timeline = HF_TLI(timeline);
-    return hf_done();
+    return hf_op_replayed_timeline(op, c, &op->end_timeline, err);
 }
 
 /* --- a server that is down --- */
@@ -236,19 +232,44 @@ static bool dump_line(void *arg, const char *line)
     uint64_t length;
     if (hf_op_waldump_line(line, &lsn, &length)) {
         d->end = hf_op_record_end(lsn, length, d->segment_size);
+        if (strncmp(line, "rmgr: XLOG ", 11) == 0 && strstr(line, "desc: SWITCH") != NULL) {
+            /* The rest of the segment belongs to it (PostgreSQL: access/xlogreader.c). */
+            d->end.v = (d->end.v + d->segment_size - 1) / d->segment_size * d->segment_size;
+        }
     }
     return true;
 }
 
+/* Valid WAL on one timeline from `start` on; d->end stays when there is none. */
+static hf_result dump_timeline(struct hf_op *op, const char *wal, hf_tli timeline, hf_lsn start,
+                               struct dump *d, struct hf_err *err)
+{
+    char program[HF_PATH_SIZE + 32];
+    char number[16];
+    char from[HF_LSN_SIZE];
+    int status = 0;
+    snprintf(program, sizeof(program), "%s/pg_waldump", op->env->config->postgresql.bin_dir);
+    snprintf(number, sizeof(number), "%u", timeline.v);
+    hf_lsn_format(start, from);
+    const char *const argv[] = {program, "-p", wal, "-t", number, "-s", from, NULL};
+    struct hf_child_run run = {.argv = argv,
+                               .canceled = canceled,
+                               .canceled_arg = op,
+                               .line = dump_line,
+                               .line_arg = d,
+                               .log = op->env->log,
+                               .timeout = WALDUMP_LIMIT};
+    /* It ends with an error where the valid WAL ends: that is what is asked. */
+    return hf_child_run(&run, &status, err);
+}
+
 hf_result hf_op_find_end(struct hf_op *op, struct hf_err *err)
 {
-    const struct hf_config_postgresql *pg = &op->env->config->postgresql;
+    const char *directory = op->env->config->postgresql.data_dir;
     struct control c = {.segment_size = 0};
-    char program[HF_PATH_SIZE + 32];
     char wal[HF_PATH_SIZE + 32];
-    char timeline[16];
-    char start[HF_LSN_SIZE];
-    int status = 0;
+    struct hf_history history;
+    HF_TRY(take_upstream_away(directory, err));
     if (hf_op_server_runs(op)) {
         return hf_fail(err, HF_E_CONFLICT, "PostgreSQL runs: its files do not say where it ends");
     }
@@ -258,24 +279,17 @@ hf_result hf_op_find_end(struct hf_op *op, struct hf_err *err)
     bool later = c.minimum_timeline.v > c.timeline.v;
     hf_tli t = later ? c.minimum_timeline : c.timeline;
     struct dump d = {.segment_size = c.segment_size, .end = c.minimum};
-    snprintf(program, sizeof(program), "%s/pg_waldump", pg->bin_dir);
-    snprintf(wal, sizeof(wal), "%s/pg_wal", pg->data_dir);
-    snprintf(timeline, sizeof(timeline), "%u", t.v);
-    hf_lsn_format(later ? c.minimum : c.redo, start);
-    const char *const argv[] = {program, "-p", wal, "-t", timeline, "-s", start, NULL};
-    struct hf_child_run run = {.argv = argv,
-                               .canceled = canceled,
-                               .canceled_arg = op,
-                               .line = dump_line,
-                               .line_arg = &d,
-                               .log = op->env->log,
-                               .timeout = WALDUMP_LIMIT};
-    /* It ends with an error where the valid WAL ends: that is what is asked. */
-    HF_TRY(hf_child_run(&run, &status, err));
-    op->end = hf_lsn_max(d.end, c.minimum);
+    snprintf(wal, sizeof(wal), "%s/pg_wal", directory);
+    HF_TRY(dump_timeline(op, wal, t, later ? c.minimum : c.redo, &d, err));
+    d.end = hf_lsn_max(d.end, c.minimum);
+    while (hf_op_history_goes_on(wal, t, d.end, c.segment_size, &history)) {
+        t = hf_op_history_next(&history, t);
+        HF_TRY(dump_timeline(op, wal, t, d.end, &d, err));
+    }
+    op->end = d.end;
     op->end_timeline = t;
-    return op->end.v != 0 ? hf_done()
-                          : hf_fail(err, HF_E_CORRUPT,
-                                    "L9: no valid WAL record from %s on timeline %s in %s; see %s",
-                                    start, timeline, wal, op->env->log);
+    return op->end.v != 0
+               ? hf_done()
+               : hf_fail(err, HF_E_CORRUPT, "L9: no valid WAL record on timeline %u in %s; see %s",
+                         t.v, wal, op->env->log);
 }

@@ -5,7 +5,7 @@
 #include <stdio.h>
 #include <string.h>
 
-#include "agent/node/op.h"
+#include "agent/node/op_history.h"
 #include "agent/node/pgconf.h"
 #include "common/base/mem.h"
 #include "common/io/clock.h"
@@ -112,21 +112,6 @@ static void timelines_unskip(struct hf_op *op, hf_tli present)
     }
 }
 
-static hf_result present_timeline(struct hf_pg_sync *c, hf_tli *ret, struct hf_err *err)
-{
-    char text[32];
-    uint32_t value = 0;
-    HF_TRY(hf_op_value(c,
-                       "SELECT GREATEST((SELECT timeline_id FROM pg_control_checkpoint()),"
-                       " (SELECT min_recovery_end_timeline FROM pg_control_recovery()))",
-                       text, sizeof(text), err));
-    if (sscanf(text, "%u", &value) != 1) {
-        return hf_fail(err, HF_E_INVALID, "timeline \"%s\"", text);
-    }
-    *ret = HF_TLI(value);
-    return hf_done();
-}
-
 static hf_result wait_writable(struct hf_op *op, struct hf_pg_sync *c, struct hf_err *err)
 {
     hf_lclk until = hf_lclk_add(hf_clock_lease(), HF_SEC(PROMOTE_SECONDS));
@@ -176,7 +161,7 @@ hf_result hf_op_promote(struct hf_op *op, struct hf_err *err)
     HF_TRY(hf_op_connect(op, &c, err));
     HF_TRY(hf_op_primary_settings(op, c, err));
     HF_TRY(hf_op_server_reload(op, err));
-    HF_TRY(present_timeline(c, &present, err));
+    HF_TRY(hf_op_replayed_timeline(op, c, &present, err));
     HF_TRY(timelines_skip(op, present, err));
     hf_result r = promote_now(op, c, err);
     timelines_unskip(op, present);

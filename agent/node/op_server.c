@@ -64,6 +64,25 @@ hf_result hf_op_connect(struct hf_op *op, struct hf_pg_sync **ret, struct hf_err
     return hf_pg_sync_connect(&config, ret, err);
 }
 
+hf_result hf_op_connect_replication(struct hf_op *op, const char *address, struct hf_pg_sync **ret,
+                                    struct hf_err *err)
+{
+    const struct hf_config_postgresql *pg = &op->env->config->postgresql;
+    char host[HF_ADDRESS_SIZE];
+    char port[8];
+    HF_TRY(hf_op_split(address != NULL ? address : pg->advertise, host, port, err));
+    const struct hf_pg_config config = {
+        .host = address != NULL ? host : pg->socket_dir,
+        .port = port,
+        .user = pg->replication_user,
+        .passfile = pg->passfile[0] != '\0' ? pg->passfile : NULL,
+        .application_name = "holdfast-agent",
+        .replication = "true",
+        .connect_timeout = HF_SEC(5),
+    };
+    return hf_pg_sync_connect(&config, ret, err);
+}
+
 hf_result hf_op_value(struct hf_pg_sync *c, const char *sql, char *ret, size_t size,
                       struct hf_err *err)
 {

@@ -34,30 +34,11 @@ static void close_sync(struct hf_pg_sync **c)
 
 /* --- slots: on the upstream one for this node, so that its WAL is kept --- */
 
-static hf_result replication_connect(struct hf_op *op, const char *host, const char *port,
-                                     struct hf_pg_sync **ret, struct hf_err *err)
-{
-    const struct hf_config_postgresql *pg = &op->env->config->postgresql;
-    const struct hf_pg_config config = {
-        .host = host,
-        .port = port,
-        .user = pg->replication_user,
-        .passfile = pg->passfile[0] != '\0' ? pg->passfile : NULL,
-        .application_name = "holdfast-agent",
-        .replication = "true",
-        .connect_timeout = HF_SEC(5),
-    };
-    return hf_pg_sync_connect(&config, ret, err);
-}
-
 static hf_result slot_make(struct hf_op *op, const char *slot, struct hf_err *err)
 {
-    char host[HF_ADDRESS_SIZE];
-    char port[8];
     char sql[160];
     __attribute__((cleanup(close_sync))) struct hf_pg_sync *c = NULL;
-    HF_TRY(hf_op_split(op->address, host, port, err));
-    HF_TRY(replication_connect(op, host, port, &c, err));
+    HF_TRY(hf_op_connect_replication(op, op->address, &c, err));
     snprintf(sql, sizeof(sql), "CREATE_REPLICATION_SLOT %s PHYSICAL RESERVE_WAL", slot);
     hf_result r = hf_pg_sync_query(c, sql, 0, NULL, HF_SEC(10), NULL, err);
     if (!hf_ok(r) && strcmp(hf_pg_sync_sqlstate(c), "42710") == 0) { /* duplicate_object */
@@ -72,8 +53,6 @@ static hf_result slots_drop(struct hf_op *op, struct hf_err *err)
     __attribute__((cleanup(close_sync))) struct hf_pg_sync *c = NULL;
     __attribute__((cleanup(close_sync))) struct hf_pg_sync *r = NULL;
     HF_AUTOPGRESULT struct hf_pg_result *slots = NULL;
-    char host[HF_ADDRESS_SIZE];
-    char port[8];
     HF_TRY(hf_op_connect(op, &c, err));
     HF_TRY(hf_pg_sync_query(c,
                             "SELECT slot_name FROM pg_replication_slots WHERE slot_type = "
@@ -82,8 +61,7 @@ static hf_result slots_drop(struct hf_op *op, struct hf_err *err)
     if (hf_pg_rows(slots) == 0) {
         return hf_done();
     }
-    HF_TRY(hf_op_split(op->env->config->postgresql.advertise, host, port, err));
-    HF_TRY(replication_connect(op, op->env->config->postgresql.socket_dir, port, &r, err));
+    HF_TRY(hf_op_connect_replication(op, NULL, &r, err));
     for (int i = 0; i < hf_pg_rows(slots) && i < SLOTS_MAX; i++) {
         char sql[160];
         snprintf(sql, sizeof(sql), "DROP_REPLICATION_SLOT %.63s", hf_pg_text(slots, i, 0));

@@ -60,7 +60,8 @@ class Scene:
 
     def prepare(self, node, epoch):
         self.script.do(node, f"prepare-{node}-{epoch}", "prepare", epoch)
-        return self.script.wait(node, "a final position", lambda b: b["final_known"])
+        return self.script.wait(node, "a final position", lambda b: b["final_known"] and
+                                b["prepared"] == str(epoch))
 
     def signal_file(self, region):
         return os.path.exists(os.path.join(self.lab.data_dir(region), "standby.signal"))
@@ -282,6 +283,37 @@ def test_backends_without_a_postmaster_are_ended_before_the_surrender(scene):
     scene.script.wait("us-1", "surrender", lambda b: b["surrendered"] == "4", 15)
     assert scene.lab.postgres_processes("us") == []
     connection.close()
+
+
+def test_the_end_lies_on_the_timeline_that_was_replayed_last(scene):
+    """pg_control names the timeline of the last restart point: for a while after a switch that is
+    the parent. A standby that reports it is off the cluster's history, and nobody can be chosen in
+    the second of two failovers."""
+    scene.prepare("us-1", 5)
+    scene.lead("us-1", timeline=7)
+    scene.script.do("eu-1", "copy-5", "copy", 5, address=scene.address("us"), node="us-1")
+    scene.script.do("ap-1", "copy-5", "copy", 5, address=scene.address("us"), node="us-1")
+    for node in ("eu-1", "ap-1"):
+        scene.script.wait(node, "streaming", lambda b: b["streaming"])
+    scene.script.granting = {}
+    scene.script.wait("us-1", "surrender", lambda b: b["surrendered"] == "5", 15)
+    assert scene.prepare("eu-1", 6)["final_timeline"] == "7"
+    assert scene.prepare("ap-1", 6)["final_timeline"] == "7"
+    scene.lead("eu-1", timeline=8)
+    scene.script.do("ap-1", "follow-6", "follow", 6, address=scene.address("eu"), node="eu-1")
+    scene.script.wait("ap-1", "streaming", lambda b: b["streaming"] and b["timeline"] == "8")
+    scene.query("eu", "INSERT INTO t VALUES (888888)")
+    scene.wait_rows("ap", "SELECT 1 FROM t WHERE x = 888888", [(1,)])
+    assert scene.query("ap", "SELECT timeline_id FROM pg_control_checkpoint()") == [(7,)]
+    beat = scene.prepare("ap-1", 7)
+    assert beat["final_timeline"] == "8"
+    # The same of its files, when the server died before any restart point on the new timeline.
+    scene.lab.kill_postmaster("ap")
+    wait_until("its processes to go", 15, lambda: scene.lab.postgres_processes("ap") == [])
+    found = scene.prepare("ap-1", 8)
+    assert (found["final_timeline"], found["final"]) == ("8", beat["final"])
+    scene.script.granting = {}
+    scene.script.wait("eu-1", "surrender", lambda b: b["surrendered"] == "6", 15)
 
 
 def test_status_and_metrics(scene):
