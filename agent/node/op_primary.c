@@ -68,7 +68,9 @@ hf_result hf_op_primary_settings(struct hf_op *op, struct hf_pg_sync *c, struct 
 
 /* PostgreSQL takes the number after the newest history file that it finds. For a reserved number
  * (rule L14) further on, the ones between are made known; they name no ancestor, so that no
- * recovery would ever follow them, and go away after the promotion. */
+ * recovery ever follows them. They stay: a standby that comes from an older timeline asks the new
+ * primary for the history of every number between (PostgreSQL: replication/walreceiver.c,
+ * WalRcvFetchTimeLineHistoryFiles) and does not stream while one is missing. */
 static void history_path(const struct hf_op *op, uint32_t timeline, char *ret, size_t size)
 {
     snprintf(ret, size, "%s/pg_wal/%08X.history", data_dir(op), timeline);
@@ -77,7 +79,6 @@ static void history_path(const struct hf_op *op, uint32_t timeline, char *ret, s
 static hf_result timelines_skip(struct hf_op *op, hf_tli present, struct hf_err *err)
 {
     char path[HF_PATH_SIZE + 64];
-    static const char text[] = "# reserved by Holdfast, never used\n";
     if (op->timeline.v == 0) {
         return hf_done();
     }
@@ -93,23 +94,11 @@ static hf_result timelines_skip(struct hf_op *op, hf_tli present, struct hf_err 
     for (uint32_t t = present.v + 1; t < op->timeline.v; t++) {
         history_path(op, t, path, sizeof(path));
         if (!hf_file_exists(path)) {
-            HF_TRY(hf_file_write_durable(path, text, sizeof(text) - 1, 0600, err));
+            HF_TRY(hf_file_write_durable(path, HF_HISTORY_UNUSED, sizeof(HF_HISTORY_UNUSED) - 1,
+                                         0600, err));
         }
     }
     return hf_done();
-}
-
-static void timelines_unskip(struct hf_op *op, hf_tli present)
-{
-    char path[HF_PATH_SIZE + 64];
-    for (uint32_t t = present.v + 1; t < op->timeline.v; t++) {
-        HF_BUF(text, 4096);
-        history_path(op, t, path, sizeof(path));
-        if (hf_ok(hf_file_read(path, &text, NULL)) &&
-            strncmp(hf_buf_text(&text), "# reserved by Holdfast", 22) == 0) {
-            HF_IGNORE(hf_file_remove_durable(path, NULL), "an unused file that names nothing");
-        }
-    }
 }
 
 static hf_result wait_writable(struct hf_op *op, struct hf_pg_sync *c, struct hf_err *err)
@@ -164,7 +153,6 @@ hf_result hf_op_promote(struct hf_op *op, struct hf_err *err)
     HF_TRY(hf_op_replayed_timeline(op, c, &present, err));
     HF_TRY(timelines_skip(op, present, err));
     hf_result r = promote_now(op, c, err);
-    timelines_unskip(op, present);
     /* The promotion removed it; from now on a start outside comes up in recovery again (L8). */
     HF_TRY(hf_pgconf_signal_put(data_dir(op), hf_ok(r) ? err : NULL));
     return r;

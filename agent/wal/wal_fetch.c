@@ -224,6 +224,25 @@ static hf_result check_segment(const struct hf_site *site, const struct hf_wal_f
     return check_line(site, &name, size, fetch, err);
 }
 
+/* The history of a number below the line that recovery is to reach, and no repository has it: it
+ * was reserved and never used, or is lost with a region. A standby looks for the newest timeline by
+ * counting up to the first history that is missing (PostgreSQL: access/timeline.c,
+ * findNewestTimeLine): it must not stop there. The line's own history names every ancestor. */
+static hf_result unused_history(const struct hf_site *site, const struct hf_wal_fetch *fetch,
+                                hf_tli timeline, struct hf_buf *plain, struct hf_err *err)
+{
+    struct hf_err why;
+    hf_tli target = fetch->target;
+    hf_result known = hf_done();
+    if (target.v == 0) {
+        known = newest_line(site, fetch->hint, &target, &why);
+    }
+    if (!hf_ok(known) || timeline.v >= target.v) {
+        return hf_fail(err, HF_E_NOT_FOUND, "no repository has it");
+    }
+    return hf_buf_append(plain, HF_HISTORY_UNUSED, sizeof(HF_HISTORY_UNUSED) - 1, err);
+}
+
 hf_result hf_wal_fetch(const struct hf_site *site, const struct hf_wal_fetch *fetch,
                        struct hf_err *err)
 {
@@ -236,7 +255,11 @@ hf_result hf_wal_fetch(const struct hf_site *site, const struct hf_wal_fetch *fe
     HF_TRY(hf_wal_name_any(fetch->name, &name, &parsed_with, err));
     bool small = name.kind == HF_WAL_HISTORY || name.kind == HF_WAL_BACKUP;
     HF_BUF(plain, small ? HISTORY_MAX_BYTES : HF_WAL_OBJECT_MAX);
-    HF_TRY(from_anywhere(site, &name, parsed_with, &plain, err));
+    hf_result found = from_anywhere(site, &name, parsed_with, &plain, err);
+    if (found.code == HF_E_NOT_FOUND && name.kind == HF_WAL_HISTORY) {
+        found = unused_history(site, fetch, name.timeline, &plain, err);
+    }
+    HF_TRY(found);
     if (name.kind == HF_WAL_SEGMENT) {
         HF_TRY(check_segment(site, fetch, &plain, err));
     }

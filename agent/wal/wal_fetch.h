@@ -2,7 +2,8 @@
  *
  * archive-get: one file of the archive from whichever repository has it (rules W3, W4). Blocking.
  * Invariants: HF_E_NOT_FOUND only after every configured repository answered that it has none, or
- * by the fork rule; a file at `path` is whole and durable, or not there.
+ * by the fork rule; a file at `path` is whole and durable, or not there. The history of a number
+ * below the line that nobody has is answered by HF_HISTORY_UNUSED, which names no ancestor.
  */
 #ifndef HF_AGENT_WAL_FETCH_H
 #define HF_AGENT_WAL_FETCH_H

@@ -11,6 +11,9 @@
 
 enum { HF_HISTORY_MAX = 128 }; /* ancestors of one timeline */
 
+/* Text of the history of a number that was reserved and never used: it names no ancestor. */
+#define HF_HISTORY_UNUSED "# reserved by Holdfast, never used\n"
+
 struct hf_history_entry {
     hf_tli timeline;
     hf_lsn end; /* where the next timeline of the history forks off */

@@ -17,16 +17,30 @@ def unharmed(lab, client, before, worst_s):
     assert epoch(lab) == before
 
 
+def absence(lab, region, seconds):
+    """Kills the agent, starts it again after that time; how long it was away, to its first grant."""
+    began = time.monotonic()
+    lab.agents[region].kill()
+    time.sleep(seconds)
+    lab.agents[region].start()
+    wait_until("the agent to hold its lease again", 30, lambda: "\"lease_source\":\"etcd\"" in
+               lab.agent_command(region, "status", check=False).stdout, 0.05)
+    return time.monotonic() - began
+
+
 def test_agent_absent_for_less_than_half_a_lease_has_no_effect(cluster):
-    region = healthy(cluster)
-    before, postmaster = epoch(cluster), cluster.postmaster(region)
-    with Client(cluster, "absent-agent") as client:
-        cluster.agents[region].kill()
-        time.sleep(0.3 * LEASE_S)
-        cluster.agents[region].start()
-        time.sleep(2 * LEASE_S)
-        unharmed(cluster, client, before, 1.5)
-    assert cluster.postmaster(region) == postmaster
+    """Absences that a busy machine made longer than that say nothing: they are tried again."""
+    for attempt in range(5):
+        region = healthy(cluster)
+        before, postmaster = epoch(cluster), cluster.postmaster(region)
+        with Client(cluster, f"absent-agent-{attempt}") as client:
+            if absence(cluster, region, 0.2 * LEASE_S) >= 0.5 * LEASE_S:
+                continue
+            time.sleep(2 * LEASE_S)
+            unharmed(cluster, client, before, 1.5)
+        assert cluster.postmaster(region) == postmaster
+        return
+    raise AssertionError("the machine is too busy: every absence lasted longer than half a lease")
 
 
 def test_losing_the_leading_coordinator_costs_no_write(cluster):
