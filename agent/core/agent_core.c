@@ -212,4 +212,7 @@ void hf_agent_core_step(struct hf_agent_core *c, const struct hf_agent_event *ev
     if (c->holding && hf_lclk_before(c->deadline, out->next_wakeup)) {
         out->next_wakeup = c->deadline;
     }
+    if (c->soft_until.us != 0 && hf_lclk_before(c->soft_until, out->next_wakeup)) {
+        out->next_wakeup = c->soft_until;
+    }
 }

@@ -7,7 +7,8 @@
  * Invariants
  * - The page is open only while a lease of the adopted epoch runs that was counted from this
  *   agent's own sending (L2) or promised by every member of the acknowledged set (L4).
- * - A surrendered epoch is never opened again (L6).
+ * - A surrendered epoch is never opened again (L6). One whose lease ran out is, while the commit
+ *   guard keeps its PostgreSQL from acknowledging anything: the soft fence, for `grace` (L7).
  * - What must survive a crash is an HF_EFFECT_PERSIST that comes before the effect it permits:
  *   effects are carried out in order, and nothing after a PERSIST before that is durable. The page
  *   is the exception: HF_EFFECT_PAGE never waits (closing must be at once; opening and extending
@@ -27,6 +28,7 @@ struct hf_agent_config {
     hf_dur heartbeat; /* 250 ms */
     hf_dur ttl;       /* L until a coordinator names another */
     int margin_ppm;
+    hf_dur grace; /* with the commit guard: from the end of a lease to the end of PostgreSQL */
 };
 
 /* What survives a crash of agent and host; one small file, replaced durably. */
@@ -59,6 +61,7 @@ struct hf_pg_observation {
     bool processes;     /* any process of the instance lives, also without a postmaster (L6) */
     uint64_t system_id; /* of a complete directory, also when it is down (pg_control) */
     bool known;         /* an SQL answer not older than a few seconds: the rest is valid */
+    bool guard;         /* the commit guard is loaded and reads this agent's page */
     bool in_recovery;
     bool streaming;
     hf_tli timeline;
@@ -154,6 +157,7 @@ struct hf_agent_core {
     hf_epoch lease_epoch;
     uint64_t serial;
     hf_lclk deadline;
+    hf_lclk soft_until; /* the lease is over, the guard refuses: end PostgreSQL then; 0 = not so */
     enum hf_lease_source source;
     hf_dur ttl;
     /* failsafe round under way */

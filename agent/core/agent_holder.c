@@ -21,6 +21,7 @@ static void extend(struct hf_agent_step *s, hf_lclk deadline, enum hf_lease_sour
         return;
     }
     c->holding = true;
+    c->soft_until = (hf_lclk){0};
     c->lease_epoch = c->record.led;
     c->deadline = deadline;
     c->source = source;
@@ -135,16 +136,31 @@ static void open_round(struct hf_agent_step *s)
     finish_round(s);
 }
 
-void hf_agent_holder_tick(struct hf_agent_step *s)
+/* The end of a lease. With the commit guard in a running primary nothing is acknowledged from this
+ * instant on, whatever this process does: PostgreSQL may go on for the grace, and the same epoch is
+ * opened again by a grant that comes within it. Returns true when it is to be ended now. */
+static bool over(struct hf_agent_step *s)
 {
     struct hf_agent_core *c = s->c;
     if (c->holding && hf_lclk_reached(s->now, c->deadline)) {
         c->holding = false;
         c->source = HF_LEASE_NONE;
-        if (leads(c)) {
-            hf_agent_fence(s);
-            return;
+        bool guarded = c->state == HF_NODE_PRIMARY && c->pg.guard;
+        if (!leads(c) || !guarded) {
+            return leads(c);
         }
+        c->soft_until = hf_lclk_add(c->deadline, c->config.grace);
+        c->beat_now = true;
+    }
+    return c->soft_until.us != 0 && leads(c) && hf_lclk_reached(s->now, c->soft_until);
+}
+
+void hf_agent_holder_tick(struct hf_agent_step *s)
+{
+    struct hf_agent_core *c = s->c;
+    if (over(s)) {
+        hf_agent_fence(s);
+        return;
     }
     /* A third of L without a grant: ask the candidates, again every sixth of L. A restarted agent
      * has no lease of its own count; PostgreSQL goes on under the page of the last life. */
@@ -160,6 +176,7 @@ void hf_agent_fence(struct hf_agent_step *s)
 {
     struct hf_agent_core *c = s->c;
     hf_agent_page_close(s);
+    c->soft_until = (hf_lclk){0};
     c->round_open = false;
     if (c->state != HF_NODE_FENCING) {
         hf_agent_enter(s, HF_NODE_FENCING);

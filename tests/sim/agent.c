@@ -89,6 +89,10 @@ static void set_page(struct sim_world *w, int node, const struct hf_agent_effect
     if (e->open && e->source == HF_LEASE_FAILSAFE) {
         w->stats.failsafe++;
     }
+    bool same = page->open && page->epoch.v == e->epoch.v && page->serial == e->serial;
+    if (e->open && same && w->pgs[node].processes && !sim_page_valid(w, node)) {
+        w->stats.reopened++;
+    }
     w->pgs[node].armed = w->pgs[node].armed || e->open;
     page->open = e->open;
     page->boot = w->hosts[node].boot;

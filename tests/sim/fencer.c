@@ -6,8 +6,6 @@
  */
 #include "tests/sim/pg.h"
 
-enum { GRACE_MS = 1000 };
-
 bool sim_page_valid(const struct sim_world *w, int node)
 {
     const struct sim_page *page = &w->pages[node];
@@ -30,7 +28,7 @@ void sim_fencer_plan(struct sim_world *w, int node)
     if (!p->armed || !p->processes) {
         return;
     }
-    sim_time at = due(w, node) + (w->cfg.guard ? GRACE_MS * SIM_MS : 0) +
+    sim_time at = due(w, node) + (w->cfg.guard ? SIM_GRACE : 0) +
                   sim_between(&w->rng, 100, w->cfg.fencer_bound);
     if (p->fencer_next > w->now && p->fencer_next <= at) {
         return;
@@ -48,7 +46,7 @@ void sim_fencer_look(struct sim_world *w, int node)
     }
     const struct sim_page *page = &w->pages[node];
     bool expired = page->open && page->boot == w->hosts[node].boot;
-    sim_time grace = expired && w->cfg.guard ? GRACE_MS * SIM_MS : 0;
+    sim_time grace = expired && w->cfg.guard ? SIM_GRACE : 0;
     if (expired && sim_clock_instant(w, node, page->deadline) + grace > w->now) {
         sim_fencer_plan(w, node);
         return;

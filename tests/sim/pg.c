@@ -113,6 +113,7 @@ void sim_pg_observe(const struct sim_world *w, int node, struct hf_pg_observatio
         return;
     }
     ret->known = true;
+    ret->guard = w->cfg.guard;
     ret->in_recovery = p->in_recovery;
     ret->streaming = p->streaming;
     ret->timeline = HF_TLI(p->timeline);

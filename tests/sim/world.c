@@ -159,6 +159,7 @@ static void set_up(struct sim_world *w)
         a->config.heartbeat = HF_MS(250);
         a->config.ttl = w->cfg.ttl;
         a->config.margin_ppm = w->cfg.margin_ppm;
+        a->config.grace = (hf_dur){SIM_GRACE};
     }
     sim_pg_reset(w);
     for (int c = 0; c < SIM_REGIONS; c++) {
