@@ -31,6 +31,7 @@ struct hf_health {
     struct hf_loop *loop;
     struct hf_pool *pool;
     const struct hf_config_postgresql *postgresql;
+    char page[HF_PATH_SIZE + 32];
     hf_health_fn fn;
     void *arg;
     struct hf_timer *timer;
@@ -71,6 +72,13 @@ static const char question[] =
     " ELSE pg_current_wal_flush_lsn() END, '0/0'),"
     " coalesce(w.status = 'streaming', false)"
     " FROM (SELECT 1) one LEFT JOIN pg_stat_wal_receiver w ON true";
+
+/* Asked once for each connection. A name with a dot may be set without the library: only what the
+ * library itself defined has that context. */
+static const char guard_question[] =
+    "SELECT coalesce((SELECT p.setting FROM pg_settings p, pg_settings m"
+    " WHERE p.name = 'holdfast.page' AND p.context = 'postmaster'"
+    " AND m.name = 'holdfast.managed' AND m.context = 'postmaster' AND m.setting = 'on'), '')";
 
 void hf_health_pg_config(const struct hf_config_postgresql *pg, char port[8],
                          struct hf_pg_config *ret)
@@ -213,6 +221,20 @@ static void ask(struct hf_health *h)
     }
 }
 
+static void on_guard_answer(void *arg, hf_result result, const struct hf_pg_result *res,
+                            const struct hf_err *err)
+{
+    struct hf_health *h = arg;
+    if (!hf_ok(result)) {
+        complain(h, err);
+        drop_connection(h);
+        return;
+    }
+    h->seen.guard =
+        hf_pg_rows(res) == 1 && h->page[0] != '\0' && strcmp(hf_pg_text(res, 0, 0), h->page) == 0;
+    ask(h);
+}
+
 static void on_connected(void *arg, hf_result result, const struct hf_err *err)
 {
     struct hf_health *h = arg;
@@ -223,7 +245,12 @@ static void on_connected(void *arg, hf_result result, const struct hf_err *err)
         drop_connection(h);
         return;
     }
-    ask(h);
+    struct hf_err own;
+    if (!hf_ok(hf_pg_query(h->pg, guard_question, 0, NULL, HF_HEALTH_SQL_LIMIT, on_guard_answer, h,
+                           &own))) {
+        complain(h, &own);
+        drop_connection(h);
+    }
 }
 
 static void on_lost(void *arg, const struct hf_err *err)
@@ -247,6 +274,7 @@ static void ask_or_connect(struct hf_health *h)
     hf_health_pg_config(h->postgresql, port, &config);
     h->connected_to = h->postmaster;
     h->answered_at = (hf_lclk){0};
+    h->seen.guard = false;
     if (!hf_ok(hf_pg_connect(h->loop, &config, on_connected, on_lost, h, &h->pg, &err))) {
         complain(h, &err);
     }
@@ -314,6 +342,7 @@ hf_result hf_health_new(struct hf_loop *loop, struct hf_pool *pool,
     h->arg = arg;
     h->look.health = h;
     hf_instance_init(&h->look.instance, config->postgresql->data_dir);
+    snprintf(h->page, sizeof(h->page), "%s", config->page == NULL ? "" : config->page);
     snprintf(h->look.copying_mark, sizeof(h->look.copying_mark), "%s", config->copying_mark);
     h->timer = hf_timer_new(loop, on_timer, h);
     hf_timer_every(h->timer, config->period);

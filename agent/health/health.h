@@ -27,6 +27,7 @@ typedef void (*hf_health_fn)(void *arg, const struct hf_pg_observation *seen,
 
 struct hf_health_config {
     const struct hf_config_postgresql *postgresql; /* borrowed */
+    const char *page;         /* lease page; the guard counts as loaded when it reads this one */
     const char *copying_mark; /* a file: while it is there, the directory is half-made */
     hf_dur period;
 };

@@ -77,6 +77,7 @@ static hf_result make_core(struct hf_agent *a, const char *boot, struct hf_err *
         .heartbeat = HF_MS(HEARTBEAT_MS),
         .ttl = HF_MS(HF_LEASE_TTL_DEFAULT_MS),
         .margin_ppm = HF_LEASE_MARGIN_DEFAULT_PPM,
+        .grace = a->config->postgresql.fence_grace,
     };
     a->core = hf_alloc(sizeof(*a->core));
     hf_agent_core_init(a->core, &config, record, first, boot, hf_random_u64(), hf_clock_lease());
@@ -220,7 +221,9 @@ static hf_result open_postgresql(struct hf_agent *a, struct hf_err *err)
     snprintf(e->log, sizeof(e->log), "%s/postgresql.log", state);
     snprintf(e->copying_mark, sizeof(e->copying_mark), "%s/copying", state);
     if (a->managed) {
-        HF_TRY(hf_page_keeper_open(&a->keeper, a->paths.page, a->config->postgresql.data_dir, err));
+        HF_TRY(hf_page_keeper_open(&a->keeper, a->paths.page, a->config->postgresql.data_dir,
+                                   a->config->postgresql.fence_grace, err));
+        snprintf(e->page_path, sizeof(e->page_path), "%s", a->paths.page);
         HF_TRY(start_fencer(a, err));
     }
     a->executor = hf_executor_new(a->control, e, on_operation, a);
@@ -245,6 +248,7 @@ static hf_result start_parts(struct hf_agent *a, const char *boot, struct hf_err
     hf_agent_step_start(a);
     if (a->config->has_postgresql) {
         const struct hf_health_config config = {.postgresql = &a->config->postgresql,
+                                                .page = a->op_env.page_path,
                                                 .copying_mark = a->op_env.copying_mark,
                                                 .period = HF_MS(HEARTBEAT_MS)};
         HF_TRY(hf_health_new(a->loop, a->control, &config, on_seen, a, &a->health, err));

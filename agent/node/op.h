@@ -12,6 +12,7 @@
 #include "agent/core/agent_core.h"
 #include "agent/fence/instance.h"
 #include "agent/fence/page.h"
+#include "agent/node/pgconf.h"
 #include "common/base/buf.h"
 #include "common/io/config_agent.h"
 #include "common/io/postgres.h"
@@ -21,6 +22,7 @@
 struct hf_op_env {
     const struct hf_config_agent *config;
     const struct hf_page_map *page;
+    char page_path[HF_PATH_SIZE + 32];    /* "" = this agent leads nothing */
     char log[HF_PATH_SIZE + 32];          /* of PostgreSQL and of its tools */
     char copying_mark[HF_PATH_SIZE + 32]; /* while it is there, the directory is half-made */
     char restore_command[2 * HF_PATH_SIZE + 128]; /* "" = none */
@@ -93,6 +95,11 @@ hf_result hf_op_split(const char *address, char host[HF_ADDRESS_SIZE], char port
  * "" for a setting that this version does not have. */
 hf_result hf_op_setting(struct hf_op *op, struct hf_pg_sync *c, const char *name, char *ret,
                         size_t size, struct hf_err *err) HF_MUST_USE;
+/* Entries for the commit guard: which page it reads, and that the node is managed. Returns how many
+ * were written (at most HF_OP_GUARD_ENTRIES). Without the library in shared_preload_libraries they
+ * have no effect. */
+enum { HF_OP_GUARD_ENTRIES = 2 };
+size_t hf_op_guard_settings(const struct hf_op *op, struct hf_pgconf_entry *ret);
 /* Settings that a primary needs (restart_after_crash off, no upstream, archiving by us unless
  * another tool does it); c NULL while the server is down. */
 hf_result hf_op_primary_settings(struct hf_op *op, struct hf_pg_sync *c,

@@ -46,7 +46,7 @@ static hf_result archiving_is_ours(struct hf_op *op, struct hf_pg_sync *c, bool 
 
 hf_result hf_op_primary_settings(struct hf_op *op, struct hf_pg_sync *c, struct hf_err *err)
 {
-    struct hf_pgconf_entry entries[12] = {
+    struct hf_pgconf_entry entries[12 + HF_OP_GUARD_ENTRIES] = {
         {"restart_after_crash", "off"},     {"primary_conninfo", NULL},
         {"primary_slot_name", NULL},        {"restore_command", NULL},
         {"recovery_min_apply_delay", NULL},
@@ -63,6 +63,7 @@ hf_result hf_op_primary_settings(struct hf_op *op, struct hf_pg_sync *c, struct 
     if (strcmp(keep, "-1") == 0) {
         entries[n++] = (struct hf_pgconf_entry){"max_slot_wal_keep_size", SLOT_WAL_KEEP};
     }
+    n += hf_op_guard_settings(op, &entries[n]);
     return hf_pgconf_set(data_dir(op), entries, n, err);
 }
 

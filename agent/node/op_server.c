@@ -64,6 +64,16 @@ hf_result hf_op_connect(struct hf_op *op, struct hf_pg_sync **ret, struct hf_err
     return hf_pg_sync_connect(&config, ret, err);
 }
 
+size_t hf_op_guard_settings(const struct hf_op *op, struct hf_pgconf_entry *ret)
+{
+    if (op->env->page_path[0] == '\0') {
+        return 0;
+    }
+    ret[0] = (struct hf_pgconf_entry){"holdfast.managed", "on"};
+    ret[1] = (struct hf_pgconf_entry){"holdfast.page", op->env->page_path};
+    return HF_OP_GUARD_ENTRIES;
+}
+
 hf_result hf_op_connect_replication(struct hf_op *op, const char *address, struct hf_pg_sync **ret,
                                     struct hf_err *err)
 {

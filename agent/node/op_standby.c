@@ -102,7 +102,7 @@ static hf_result standby_settings(struct hf_op *op, const char *slot, bool copie
     HF_TRY(conninfo(op, false, &upstream, err));
     HF_TRY(hf_op_split(pg->advertise, host, port, err));
     const char *restore = op->env->restore_command;
-    struct hf_pgconf_entry entries[16] = {
+    struct hf_pgconf_entry entries[16 + HF_OP_GUARD_ENTRIES] = {
         {"primary_conninfo", hf_buf_text(&upstream)},
         {"primary_slot_name", slot},
         {"recovery_target_timeline", "latest"},
@@ -127,6 +127,7 @@ static hf_result standby_settings(struct hf_op *op, const char *slot, bool copie
                 (struct hf_pgconf_entry){"archive_command", archive[0] != '\0' ? archive : NULL};
         }
     }
+    n += hf_op_guard_settings(op, &entries[n]);
     return hf_pgconf_set(data_dir(op), entries, n, err);
 }
 

@@ -12,7 +12,7 @@ static void publish(struct hf_page_keeper *k)
 }
 
 hf_result hf_page_keeper_open(struct hf_page_keeper *k, const char *path, const char *data_dir,
-                              struct hf_err *err)
+                              hf_dur grace, struct hf_err *err)
 {
     struct hf_page_keeper made = {.confirmed = false};
     struct hf_err why;
@@ -25,6 +25,7 @@ hf_result hf_page_keeper_open(struct hf_page_keeper *k, const char *path, const 
         hf_log(HF_LOG_INFO, "PAGE_NEW", "lease page begun anew", HF_KV_ERR(&why));
         made.state = (struct hf_page_state){.commits_until = {INT64_MAX}};
     }
+    made.state.grace = grace;
     snprintf(made.state.data_dir, sizeof(made.state.data_dir), "%s", data_dir);
     *k = made;
     publish(k);
@@ -66,10 +67,13 @@ void hf_page_keeper_seen(struct hf_page_keeper *k, const struct hf_pg_observatio
 {
     struct hf_page_state *s = &k->state;
     bool standby = seen->known && seen->in_recovery && !s->open;
-    if (s->postmaster_pid == (uint32_t)postmaster->pid &&
-        s->postmaster_start == postmaster->start && !(s->armed && standby)) {
+    bool same =
+        s->postmaster_pid == (uint32_t)postmaster->pid && s->postmaster_start == postmaster->start;
+    bool guard = seen->known ? seen->guard : same && s->guard;
+    if (same && guard == s->guard && !(s->armed && standby)) {
         return;
     }
+    s->guard = guard;
     s->postmaster_pid = (uint32_t)postmaster->pid;
     s->postmaster_start = postmaster->start;
     s->armed = s->armed && !standby;
@@ -79,6 +83,7 @@ void hf_page_keeper_seen(struct hf_page_keeper *k, const struct hf_pg_observatio
 void hf_page_keeper_ended(struct hf_page_keeper *k)
 {
     k->state.armed = false;
+    k->state.guard = false;
     k->state.postmaster_pid = 0;
     k->state.postmaster_start = 0;
     publish(k);

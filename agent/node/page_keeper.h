@@ -20,15 +20,18 @@ struct hf_page_keeper {
     bool confirmed; /* the fencer's report of this tenure was passed on */
 };
 
-/* Opens or makes the page; takes over what a page of this boot says. */
+/* Opens or makes the page; takes over what a page of this boot says. grace: from the end of a lease
+ * to the hard fence while the commit guard is loaded. */
 hf_result hf_page_keeper_open(struct hf_page_keeper *k, const char *path, const char *data_dir,
-                              struct hf_err *err) HF_MUST_USE;
+                              hf_dur grace, struct hf_err *err) HF_MUST_USE;
 void hf_page_keeper_close(struct hf_page_keeper *k);
 /* HF_EFFECT_PAGE. */
 void hf_page_keeper_apply(struct hf_page_keeper *k, const struct hf_agent_effect *e,
                           hf_generation generation);
 /* Highest epoch that this agent adopted. */
 void hf_page_keeper_epoch(struct hf_page_keeper *k, hf_epoch newest);
+/* Who the postmaster is, and whether it has the commit guard: a postmaster that was not asked yet
+ * has none, so that the fencer does not wait for a grace that nobody guards. */
 void hf_page_keeper_seen(struct hf_page_keeper *k, const struct hf_pg_observation *seen,
                          const struct hf_postmaster *postmaster);
 /* Every process of the instance was ended by the agent itself. */

@@ -151,6 +151,15 @@ static const struct hf_option POSTGRESQL_OPTIONS[] = {
          "who starts PostgreSQL: nobody here, the agent itself, or a systemd unit that the agent "
          "commands",
      HF_OPTION_AT(struct hf_config_postgresql, manage)},
+    {.key = "fence_grace",
+     .type = HF_OPTION_DURATION,
+     .min = 0,
+     .max = INT64_C(600) * 1000000,
+     .fallback = "15s",
+     .doc = "with the commit guard: how long after the end of a lease PostgreSQL may wait for "
+            "another grant, committing nothing, before it is ended; without the guard it is ended "
+            "at the end of the lease",
+     HF_OPTION_AT(struct hf_config_postgresql, fence_grace)},
     {.key = "user",
      .type = HF_OPTION_TEXT,
      .fallback = "holdfast",

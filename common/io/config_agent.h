@@ -56,6 +56,7 @@ struct hf_config_postgresql {
     char advertise[HF_ADDRESS_SIZE]; /* host:port for peers and DNS */
     enum hf_config_manage manage;    /* who starts PostgreSQL */
     char unit[HF_CONFIG_ARG_SIZE];   /* HF_MANAGE_SYSTEMD */
+    hf_dur fence_grace; /* with the commit guard: from a lease's end to the end of PostgreSQL */
     char user[HF_NAME_SIZE];
     char replication_user[HF_NAME_SIZE];
     char database[HF_NAME_SIZE]; /* that the agent's own connections use */

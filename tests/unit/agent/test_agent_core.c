@@ -70,7 +70,8 @@ static void config_for(struct hf_agent_config *config)
                                        .managed = true,
                                        .heartbeat = HF_MS(250),
                                        .ttl = {L_US},
-                                       .margin_ppm = 10000};
+                                       .margin_ppm = 10000,
+                                       .grace = HF_SEC(15)};
 }
 
 static void begin(const struct hf_agent_record *record, bool first_start, const char *boot)
@@ -246,6 +247,68 @@ static void lease_end_closes_kills_then_surrenders(void **state)
     assert_int_equal(c.state, HF_NODE_DOWN);
     tick_after(250000);
     assert_false(effect(HF_EFFECT_SEND)->message.heartbeat.want_lease);
+}
+
+static void guarded_primary(void)
+{
+    primary();
+    pg.guard = true;
+    look();
+}
+
+static void with_the_guard_a_late_grant_opens_the_same_epoch_again(void **state)
+{
+    (void)state;
+    guarded_primary();
+    tick_after(L_US + 1);
+    assert_int_equal(c.state, HF_NODE_PRIMARY);
+    assert_null(effect(HF_EFFECT_PG_KILL));
+    const struct hf_agent_effect *beat = &fx.list[fx.count - 1]; /* at once, after the promises */
+    assert_int_equal(beat->message.type, HF_MESSAGE_HEARTBEAT);
+    assert_int_equal(beat->message.heartbeat.lease_remaining.us, 0);
+    assert_true(beat->message.heartbeat.want_lease);
+    assert_int_equal(c.record.surrendered.v, 0);
+    tick_after(10000000);
+    int64_t sent = now_us;
+    grant_of(c.beat, 2, c.serial, 3);
+    assert_true(effect(HF_EFFECT_PAGE)->open);
+    assert_int_equal(effect(HF_EFFECT_PAGE)->deadline.us, sent + L_US);
+    tick_after(5000001); /* past the grace of the lapse before */
+    assert_int_equal(c.state, HF_NODE_PRIMARY);
+}
+
+static void with_the_guard_the_grace_ends_postgresql(void **state)
+{
+    (void)state;
+    guarded_primary();
+    hf_lclk deadline = c.deadline;
+    tick_after(deadline.us - now_us);
+    assert_int_equal(c.state, HF_NODE_PRIMARY);
+    tick_after(14999999);
+    assert_int_equal(c.state, HF_NODE_PRIMARY);
+    tick_after(1);
+    assert_int_equal(c.state, HF_NODE_FENCING);
+    assert_non_null(effect(HF_EFFECT_PG_KILL));
+}
+
+static void with_the_guard_a_newer_epoch_ends_it_at_once(void **state)
+{
+    (void)state;
+    guarded_primary();
+    tick_after(L_US + 1);
+    command(HF_COMMAND_PREPARE, 3, "prepare.3.us-1");
+    assert_int_equal(c.state, HF_NODE_FENCING);
+}
+
+/* A postmaster that was not asked yet has no guard: nothing waits for a grace. */
+static void a_guard_that_is_not_seen_gives_no_grace(void **state)
+{
+    (void)state;
+    guarded_primary();
+    pg.guard = false;
+    look();
+    tick_after(L_US + 1);
+    assert_int_equal(c.state, HF_NODE_FENCING);
 }
 
 static void crashed_postmaster_is_surrendered_only_after_the_kill(void **state)
@@ -604,6 +667,10 @@ int main(void)
         cmocka_unit_test(lower_order_and_late_commands_are_refused),
         cmocka_unit_test(copy_runs_once_for_an_id),
         cmocka_unit_test(half_made_copy_is_empty_after_a_crash),
+        cmocka_unit_test(with_the_guard_a_late_grant_opens_the_same_epoch_again),
+        cmocka_unit_test(with_the_guard_the_grace_ends_postgresql),
+        cmocka_unit_test(with_the_guard_a_newer_epoch_ends_it_at_once),
+        cmocka_unit_test(a_guard_that_is_not_seen_gives_no_grace),
         cmocka_unit_test(prepare_at_the_primary_fences_first),
         cmocka_unit_test(hand_promotion_is_ended),
         cmocka_unit_test(unmanaged_primary_is_left_alone),

@@ -284,7 +284,7 @@ static void test_the_keeper_arms_and_disarms(void **state)
                                    .epoch = HF_EPOCH(4),
                                    .serial = 2,
                                    .deadline = {5000}};
-    ok(hf_page_keeper_open(&k, path, "/data", &err), &err);
+    ok(hf_page_keeper_open(&k, path, "/data", HF_SEC(15), &err), &err);
     assert_false(k.state.armed);
     hf_page_keeper_apply(&k, &page, HF_GENERATION(1));
     hf_page_keeper_seen(&k, &seen, &pm); /* promotion under way: open, so it stays armed */
@@ -305,12 +305,25 @@ static void test_the_keeper_arms_and_disarms(void **state)
 
     /* A new agent takes over what the page of this boot says. */
     hf_page_keeper_close(&k);
-    ok(hf_page_keeper_open(&k, path, "/data", &err), &err);
+    ok(hf_page_keeper_open(&k, path, "/data", HF_SEC(15), &err), &err);
     assert_true(k.state.armed);
     assert_int_equal(k.state.epoch.v, 4);
     hf_page_keeper_epoch(&k, HF_EPOCH(9));
     hf_page_keeper_epoch(&k, HF_EPOCH(3));
     assert_int_equal(k.state.newest_epoch.v, 9);
+    /* The guard counts for the postmaster that was asked; an unknown answer changes nothing. */
+    seen.guard = true;
+    seen.in_recovery = false;
+    hf_page_keeper_seen(&k, &seen, &pm);
+    assert_true(k.state.guard);
+    seen.known = false;
+    seen.guard = false;
+    hf_page_keeper_seen(&k, &seen, &pm);
+    assert_true(k.state.guard);
+    pm.pid = 78;
+    hf_page_keeper_seen(&k, &seen, &pm);
+    assert_false(k.state.guard); /* another one: not asked yet */
+    seen.known = seen.in_recovery = true;
     hf_page_keeper_seen(&k, &seen, &pm); /* in recovery, closed: nothing to guard any more */
     assert_false(k.state.armed);
     hf_page_keeper_close(&k);
