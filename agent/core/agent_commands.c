@@ -47,9 +47,12 @@ static bool repeated(const struct hf_agent_core *c, const struct hf_command *cmd
         return c->record.led.v >= cmd->epoch.v;
     case HF_COMMAND_FOLLOW:
         return c->op_status == HF_OP_DONE && c->pg.streaming;
+    case HF_COMMAND_STOP:
+        return c->record.surrendered.v >= cmd->epoch.v;
     case HF_COMMAND_COPY:
     case HF_COMMAND_BACKUP:
     case HF_COMMAND_PROBE:
+    case HF_COMMAND_DRAIN:
     case HF_COMMAND_KINDS:
         return c->op_status == HF_OP_DONE;
     }
@@ -131,6 +134,7 @@ static void on_prepare(struct hf_agent_step *s, const struct hf_command *cmd)
         return;
     case HF_NODE_STARTING:
     case HF_NODE_PRIMARY:
+    case HF_NODE_STOPPING:
         hf_agent_fence(s); /* then prepares */
         return;
     case HF_NODE_EMPTY:
@@ -229,9 +233,28 @@ static void on_copy(struct hf_agent_step *s, const struct hf_command *cmd)
     point_to(s, cmd, HF_EFFECT_PG_COPY);
 }
 
+/* The shutdown belongs to the tenure that it ends: commits are answered until it is done, the last
+ * files are archived, standbys get its checkpoint. */
+static void on_stop(struct hf_agent_step *s, const struct hf_command *cmd)
+{
+    struct hf_agent_core *c = s->c;
+    if (c->state != HF_NODE_PRIMARY || !c->holding || c->record.led.v != cmd->epoch.v) {
+        refuse(s, cmd, "NOT_LEADING: this node does not lead that epoch");
+        return;
+    }
+    accept(s, cmd);
+    hf_agent_persist(s);
+    hf_agent_enter(s, HF_NODE_STOPPING);
+    point_to(s, cmd, HF_EFFECT_PG_STOP);
+}
+
 static void on_side_job(struct hf_agent_step *s, const struct hf_command *cmd)
 {
     struct hf_agent_core *c = s->c;
+    if (cmd->kind == HF_COMMAND_DRAIN && c->state != HF_NODE_PRIMARY) {
+        refuse(s, cmd, "NOT_LEADING: only a primary has something to drain");
+        return;
+    }
     accept(s, cmd);
     hf_agent_persist(s);
     if (cmd->kind == HF_COMMAND_BACKUP) {
@@ -252,7 +275,7 @@ static void on_side_job(struct hf_agent_step *s, const struct hf_command *cmd)
         op_set(c, HF_OP_FAILED, "BUSY: another effect is under way");
         return;
     }
-    point_to(s, cmd, HF_EFFECT_PG_PROBE);
+    point_to(s, cmd, cmd->kind == HF_COMMAND_DRAIN ? HF_EFFECT_PG_DRAIN : HF_EFFECT_PG_PROBE);
 }
 
 void hf_agent_on_command(struct hf_agent_step *s, const struct hf_command *cmd)
@@ -277,8 +300,12 @@ void hf_agent_on_command(struct hf_agent_step *s, const struct hf_command *cmd)
     case HF_COMMAND_COPY:
         on_copy(s, cmd);
         break;
+    case HF_COMMAND_STOP:
+        on_stop(s, cmd);
+        break;
     case HF_COMMAND_BACKUP:
     case HF_COMMAND_PROBE:
+    case HF_COMMAND_DRAIN:
         on_side_job(s, cmd);
         break;
     case HF_COMMAND_KINDS:

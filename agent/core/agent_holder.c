@@ -8,7 +8,8 @@
 
 static bool leads(const struct hf_agent_core *c)
 {
-    return c->state == HF_NODE_STARTING || c->state == HF_NODE_PRIMARY;
+    return c->state == HF_NODE_STARTING || c->state == HF_NODE_PRIMARY ||
+           c->state == HF_NODE_STOPPING;
 }
 
 /* A lease until `deadline` is proven: publishes it, and lets a waiting election go on. */

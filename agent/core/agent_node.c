@@ -117,7 +117,12 @@ void hf_agent_on_done(struct hf_agent_step *s, const struct hf_agent_event *e)
         }
         break;
     case HF_EFFECT_PG_PROBE:
+    case HF_EFFECT_PG_DRAIN:
         op_end(c, e->ok, e->error);
+        break;
+    case HF_EFFECT_PG_STOP:
+        op_end(c, e->ok, e->error);
+        hf_agent_fence(s); /* whatever is left; then the epoch is given up */
         break;
     case HF_EFFECT_PERSIST:
     case HF_EFFECT_PAGE:
@@ -231,6 +236,7 @@ void hf_agent_on_pg(struct hf_agent_step *s, const struct hf_pg_observation *pg)
     case HF_NODE_PREPARING:
     case HF_NODE_ELECTED:
     case HF_NODE_STARTING:
+    case HF_NODE_STOPPING:
     case HF_NODE_FENCING:
     case HF_NODE_COPYING:
     case HF_NODE_FOLLOWING:

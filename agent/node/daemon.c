@@ -110,7 +110,7 @@ static void on_operation(void *arg, const struct hf_op *op)
 {
     struct hf_agent *a = arg;
     bool ok = hf_ok(op->result);
-    if (op->kind != HF_EFFECT_PG_PROBE) {
+    if (op->kind != HF_EFFECT_PG_PROBE && op->kind != HF_EFFECT_PG_DRAIN) {
         /* Looks that were begun before it ended say nothing any more. */
         hf_health_reset(a->health);
         a->seen.known = false;

@@ -150,7 +150,7 @@ static void pump(struct hf_effects_queue *q)
 
 static bool is_operation(const struct hf_agent_effect *e)
 {
-    return e->kind >= HF_EFFECT_PG_STOP_RECEIVING && e->kind <= HF_EFFECT_PG_PROBE;
+    return e->kind >= HF_EFFECT_PG_STOP_RECEIVING && e->kind <= HF_EFFECT_PG_STOP;
 }
 
 /* A kill makes void what waits behind a record: a start must not come after it (rule L6). */

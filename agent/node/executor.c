@@ -43,6 +43,8 @@ static const char *kind_name(enum hf_agent_effect_kind kind)
         [HF_EFFECT_PG_COPY] = "copy",
         [HF_EFFECT_PG_KILL] = "kill",
         [HF_EFFECT_PG_PROBE] = "probe",
+        [HF_EFFECT_PG_DRAIN] = "drain",
+        [HF_EFFECT_PG_STOP] = "stop",
     };
     return kind < HF_EFFECT_KINDS && names[kind] != NULL ? names[kind] : "?";
 }

@@ -54,6 +54,8 @@ void hf_op_run(struct hf_op *op)
         [HF_EFFECT_PG_COPY] = hf_op_copy,
         [HF_EFFECT_PG_KILL] = hf_op_kill,
         [HF_EFFECT_PG_PROBE] = hf_op_probe,
+        [HF_EFFECT_PG_DRAIN] = hf_op_drain,
+        [HF_EFFECT_PG_STOP] = hf_op_stop,
     };
     HF_ASSERT(functions[op->kind] != NULL);
     op->result = functions[op->kind](op, &op->err);

@@ -59,6 +59,8 @@ hf_result hf_op_follow(struct hf_op *op, struct hf_err *err) HF_MUST_USE;
 hf_result hf_op_copy(struct hf_op *op, struct hf_err *err) HF_MUST_USE;
 hf_result hf_op_kill(struct hf_op *op, struct hf_err *err) HF_MUST_USE;
 hf_result hf_op_probe(struct hf_op *op, struct hf_err *err) HF_MUST_USE;
+hf_result hf_op_drain(struct hf_op *op, struct hf_err *err) HF_MUST_USE;
+hf_result hf_op_stop(struct hf_op *op, struct hf_err *err) HF_MUST_USE;
 
 /* --- what they share --- */
 

@@ -41,7 +41,7 @@ void hf_agent_wal_update(struct hf_agent *a)
     struct hf_agent_core *c = a->core;
     bool writable = a->seen.running && a->seen.known && !a->seen.in_recovery;
     uint64_t system_id = a->seen.system_id;
-    if (c->state == HF_NODE_PRIMARY) {
+    if (c->state == HF_NODE_PRIMARY || c->state == HF_NODE_STOPPING) {
         if (writable) {
             hf_wal_service_update(a->wal, system_id, c->record.led, a->seen.timeline);
         }

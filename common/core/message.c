@@ -7,12 +7,12 @@
 #include "common/core/fields.h"
 
 static const char *const state_names[] = {
-    "unknown",  "empty",   "down",    "unmanaged", "standby",   "preparing", "prepared", "elected",
-    "starting", "primary", "fencing", "copying",   "following", "archive",   NULL};
+    "unknown",  "empty",   "down",     "unmanaged", "standby", "preparing", "prepared", "elected",
+    "starting", "primary", "stopping", "fencing",   "copying", "following", "archive",  NULL};
 static const char *const op_names[] = {"none", "running", "done", "failed", NULL};
 static const char *const source_names[] = {"none", "etcd", "failsafe", NULL};
-static const char *const command_names[] = {"prepare", "lead",  "follow", "copy",
-                                            "backup",  "probe", NULL};
+static const char *const command_names[] = {"prepare", "lead",  "follow", "copy", "backup",
+                                            "probe",   "drain", "stop",   NULL};
 static const char *const type_names[] = {
     "hello",           "heartbeat",     "grant",  "view",       "command",
     "promise_request", "promise_reply", "report", "report_ack", NULL};

@@ -26,6 +26,7 @@ enum hf_node_state {
     HF_NODE_ELECTED,   /* told to lead, waiting for the lease */
     HF_NODE_STARTING,  /* promotion, or start as primary, under a held lease */
     HF_NODE_PRIMARY,   /* running and writable under a held lease */
+    HF_NODE_STOPPING,  /* told to stop: a clean shutdown under the lease, then surrender */
     HF_NODE_FENCING,   /* lease gone: ending every process of the instance */
     HF_NODE_COPYING,   /* a fresh copy is being made */
     HF_NODE_FOLLOWING, /* being started or pointed as a standby of the primary */
@@ -131,6 +132,8 @@ enum hf_command_kind {
     HF_COMMAND_COPY,    /* replace the data directory by a fresh copy of address, then follow */
     HF_COMMAND_BACKUP,  /* body: {"type": "full", "name": ...} */
     HF_COMMAND_PROBE,   /* commit a probe at address, from outside the primary's host */
+    HF_COMMAND_DRAIN,   /* primary: checkpoint, and everything written so far into the archive */
+    HF_COMMAND_STOP,    /* primary: clean shutdown under the lease, then surrender the epoch */
     HF_COMMAND_KINDS
 };
 

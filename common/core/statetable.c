@@ -61,6 +61,10 @@ const struct hf_node_row hf_node_table[] = {
     ROW(STARTING, FENCING, "failed, lease over, or newer epoch", "close the page; kill", ""),
     ROW(PRIMARY, FENCING, "lease over, postmaster gone, or newer epoch", "close the page; kill",
         ""),
+    ROW(PRIMARY, STOPPING, "stop", "persist order; clean shutdown",
+        "the lease is held until nothing is left"),
+    ROW(STOPPING, FENCING, "PostgreSQL ended, or not in time, or lease over, or newer epoch",
+        "close the page; kill what is left", ""),
     ROW(FENCING, DOWN, "no process left", "persist surrender", "the epoch is given up for good"),
     ROW(FENCING, EMPTY, "no process left, directory gone", "persist surrender", ""),
     ROW(FENCING, PREPARING, "no process left, prepare waits", "persist surrender; find the end",
@@ -90,6 +94,13 @@ const size_t hf_node_table_rows = sizeof hf_node_table / sizeof *hf_node_table;
     }
 
 const struct hf_step_row hf_step_table[] = {
+    ROW(DRAIN, STOP, "archive drained, target streams and is near", "drain to the primary",
+        "nothing has happened to clients yet"),
+    ROW(DRAIN, FAILED, "not drained in time, target gone, or primary lost", "",
+        "a failover follows if it is lost"),
+    ROW(STOP, PREPARE, "surrendered, late, or primary lost", "stop to the primary; burn the epoch",
+        "from here on as a failover"),
+    ROW(STOP, FAILED, "refused by the primary, which leads on", "", ""),
     ROW(PREPARE, FENCE, "every reachable candidate is prepared, at least one with a known end",
         "prepare to every node", "L9"),
     ROW(FENCE, SELECT, "surrender, or every lease and promise over", "persist fenced",
@@ -116,12 +127,11 @@ const struct hf_step_row hf_step_table[] = {
 const size_t hf_step_table_rows = sizeof hf_step_table / sizeof *hf_step_table;
 #undef ROW
 
-static const char *const step_names[] = {"prepare", "fence",   "select", "gap",   "loss",
-                                         "confirm", "reserve", "lead",   "route", "repoint",
-                                         "verify",  "done",    "failed", NULL};
-static const char *const kind_names[] = {"bootstrap", "failover", NULL};
-_Static_assert(sizeof step_names / sizeof *step_names == HF_STEPS + 1, "a name a step");
-_Static_assert(sizeof kind_names / sizeof *kind_names == HF_PLAN_KINDS + 1, "a name a kind");
+const char *const hf_step_names[HF_STEPS + 1] = {
+    "drain",   "stop", "prepare", "fence",   "select", "gap",  "loss",   "confirm",
+    "reserve", "lead", "route",   "repoint", "verify", "done", "failed", NULL};
+const char *const hf_plan_kind_names[HF_PLAN_KINDS + 1] = {"bootstrap", "failover", "switchover",
+                                                           NULL};
 
 bool hf_node_may(enum hf_node_state from, enum hf_node_state to)
 {
@@ -145,24 +155,24 @@ bool hf_step_may(enum hf_step from, enum hf_step to)
 
 const char *hf_step_name(enum hf_step s)
 {
-    return s < HF_STEPS ? step_names[s] : "unknown";
+    return s < HF_STEPS ? hf_step_names[s] : "unknown";
 }
 const char *hf_plan_kind_name(enum hf_plan_kind k)
 {
-    return k < HF_PLAN_KINDS ? kind_names[k] : "unknown";
+    return k < HF_PLAN_KINDS ? hf_plan_kind_names[k] : "unknown";
 }
 
 hf_result hf_step_parse(const char *text, enum hf_step *ret, struct hf_err *err)
 {
     int index = 0;
-    HF_TRY(hf_names_find(step_names, text, "step", &index, err));
+    HF_TRY(hf_names_find(hf_step_names, text, "step", &index, err));
     *ret = (enum hf_step)index;
     return hf_done();
 }
 hf_result hf_plan_kind_parse(const char *text, enum hf_plan_kind *ret, struct hf_err *err)
 {
     int index = 0;
-    HF_TRY(hf_names_find(kind_names, text, "plan kind", &index, err));
+    HF_TRY(hf_names_find(hf_plan_kind_names, text, "plan kind", &index, err));
     *ret = (enum hf_plan_kind)index;
     return hf_done();
 }

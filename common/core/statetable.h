@@ -10,12 +10,15 @@
 #include "common/core/message.h"
 
 enum hf_plan_kind {
-    HF_PLAN_BOOTSTRAP, /* first primary of a cluster: adopt or initialise */
-    HF_PLAN_FAILOVER,  /* another choice of primary (may choose the same node: restart in place) */
+    HF_PLAN_BOOTSTRAP,  /* first primary of a cluster: adopt or initialise */
+    HF_PLAN_FAILOVER,   /* another choice of primary (may choose the same node: restart in place) */
+    HF_PLAN_SWITCHOVER, /* a person moves a healthy primary: zero loss, or it leads again */
     HF_PLAN_KINDS
 };
 
 enum hf_step {
+    HF_STEP_DRAIN,   /* switchover: the primary works on; checkpoint, archive drained */
+    HF_STEP_STOP,    /* switchover: clean shutdown under the lease, surrender */
     HF_STEP_PREPARE, /* every node adopts the epoch and reports its end (L9) */
     HF_STEP_FENCE,   /* wait for proof: surrender, or every lease and promise over */
     HF_STEP_SELECT,  /* highest final position; the choice is persisted (L11) */
@@ -53,6 +56,8 @@ extern const size_t hf_step_table_rows;
 
 bool hf_node_may(enum hf_node_state from, enum hf_node_state to);
 bool hf_step_may(enum hf_step from, enum hf_step to);
+extern const char *const hf_step_names[HF_STEPS + 1];           /* NULL at the end */
+extern const char *const hf_plan_kind_names[HF_PLAN_KINDS + 1]; /* NULL at the end */
 const char *hf_step_name(enum hf_step s);
 const char *hf_plan_kind_name(enum hf_plan_kind k);
 hf_result hf_step_parse(const char *text, enum hf_step *ret, struct hf_err *err) HF_MUST_USE;

@@ -184,6 +184,7 @@ static void carried(void *arg, const struct hf_carry_answer *a)
         hf_json_put_bool(v, "paused", call->target.op == HF_API_PAUSE);
         break;
     case HF_API_FAILOVER_RUN:
+    case HF_API_SWITCH_RUN:
         hf_json_put_text(v, "operation", a->operation);
         audit(call, a->operation);
         status = 202;
@@ -201,6 +202,7 @@ static void carried(void *arg, const struct hf_carry_answer *a)
     case HF_API_BACKUPS:
     case HF_API_BACKUP_CREATE:
     case HF_API_FAILOVER_PLAN:
+    case HF_API_SWITCH_PLAN:
     case HF_API_OPERATIONS:
     case HF_API_OPERATION:
     case HF_API_OPS:
@@ -252,8 +254,13 @@ static hf_result pause_resume(struct call *call, const struct hf_api_request *re
     return hf_done();
 }
 
-static hf_result failover_plan(struct call *call, const struct hf_api_request *request,
-                               struct hf_warm_cluster *c, struct hf_err *err)
+static bool is_switchover(const struct call *call)
+{
+    return call->target.op == HF_API_SWITCH_PLAN || call->target.op == HF_API_SWITCH_RUN;
+}
+
+static hf_result plan_preview(struct call *call, const struct hf_api_request *request,
+                              struct hf_warm_cluster *c, struct hf_err *err)
 {
     static const char *const allowed[] = {"to", NULL};
     HF_AUTOJSON hf_json *v = NULL;
@@ -261,21 +268,25 @@ static hf_result failover_plan(struct call *call, const struct hf_api_request *r
     char wish[HF_NAME_SIZE];
     HF_TRY(parse_body(request, allowed, &v, err));
     HF_TRY(get_name_opt(v, "to", wish, err));
-    hf_result r = hf_carry_preview(call->api->carry, c, wish, plan, err);
+    enum hf_plan_kind kind = is_switchover(call) ? HF_PLAN_SWITCHOVER : HF_PLAN_FAILOVER;
+    hf_result r = hf_carry_preview(call->api->carry, c, kind, wish, plan, err);
     if (!hf_ok(r) && r.code != HF_E_REFUSED) {
         return r;
     }
-    answer_json(call, 200, hf_api_plan_json(c, plan, r, err));
+    answer_json(call, 200, hf_api_plan_json(c, kind, plan, r, err));
     return hf_done();
 }
 
-static hf_result failover_run(struct call *call, const struct hf_api_request *request,
-                              struct hf_warm_cluster *c, struct hf_err *err)
+static hf_result plan_run(struct call *call, const struct hf_api_request *request,
+                          struct hf_warm_cluster *c, struct hf_err *err)
 {
     static const char *const allowed[] = {"to", "epoch", NULL};
     HF_AUTOJSON hf_json *v = NULL;
-    struct hf_carry_request q = {
-        .kind = HF_CARRY_FAILOVER, .cluster = c, .done = carried, .arg = call};
+    struct hf_carry_request q = {.kind =
+                                     is_switchover(call) ? HF_CARRY_SWITCHOVER : HF_CARRY_FAILOVER,
+                                 .cluster = c,
+                                 .done = carried,
+                                 .arg = call};
     HF_TRY(parse_body(request, allowed, &v, err));
     HF_TRY(get_name_opt(v, "to", q.wish, err));
     HF_TRY(hf_json_get_u64(v, "epoch", &q.epoch.v, err));
@@ -432,7 +443,9 @@ static hf_result read_cluster(struct call *call, struct hf_warm_cluster *c, hf_l
     case HF_API_RESUME:
     case HF_API_BACKUP_CREATE:
     case HF_API_FAILOVER_PLAN:
+    case HF_API_SWITCH_PLAN:
     case HF_API_FAILOVER_RUN:
+    case HF_API_SWITCH_RUN:
     case HF_API_OPS:
     default:
         return hf_fail(err, HF_E_INTERNAL, "operation %s is not a reading one",
@@ -468,9 +481,11 @@ static hf_result serve_cluster(struct call *call, const struct hf_api_request *r
     case HF_API_RESUME:
         return pause_resume(call, request, c, err);
     case HF_API_FAILOVER_PLAN:
-        return failover_plan(call, request, c, err);
+    case HF_API_SWITCH_PLAN:
+        return plan_preview(call, request, c, err);
     case HF_API_FAILOVER_RUN:
-        return failover_run(call, request, c, err);
+    case HF_API_SWITCH_RUN:
+        return plan_run(call, request, c, err);
     case HF_API_BACKUP_CREATE:
         return backup_create(call, request, c, err);
     case HF_API_VERSION:

@@ -58,8 +58,8 @@ hf_json *hf_api_operations_json(const struct hf_warm_cluster *c);
 hf_json *hf_api_operation_json(const struct hf_warm_cluster *c, const char *id);
 /* The newest operation for the status, or NULL. */
 hf_json *hf_api_last_json(const struct hf_warm_cluster *c);
-hf_json *hf_api_plan_json(const struct hf_warm_cluster *c, const struct hf_plan *plan,
-                          hf_result result, const struct hf_err *err);
+hf_json *hf_api_plan_json(const struct hf_warm_cluster *c, enum hf_plan_kind kind,
+                          const struct hf_plan *plan, hf_result result, const struct hf_err *err);
 hf_json *hf_api_reasons_json(const char (*reasons)[HF_REASON_SIZE], int count);
 hf_result hf_api_metrics_text(const struct hf_api *api, const struct hf_identity *who, hf_lclk now,
                               struct hf_buf *out, struct hf_err *err) HF_MUST_USE;

@@ -48,8 +48,10 @@ static void put_loss(hf_json *v, const struct hf_plan *p)
 
 static void put_down(hf_json *v, const struct hf_plan *p)
 {
-    if (p->kind == HF_PLAN_FAILOVER && p->heard_us != 0 && p->writable_us >= p->heard_us) {
-        hf_json_put_i64(v, "down_ms", (p->writable_us - p->heard_us) / 1000);
+    /* A switchover's clients work until it is told to stop. */
+    int64_t since = p->kind == HF_PLAN_SWITCHOVER ? p->entered_us[HF_STEP_STOP] : p->heard_us;
+    if (p->kind != HF_PLAN_BOOTSTRAP && since != 0 && p->writable_us >= since) {
+        hf_json_put_i64(v, "down_ms", (p->writable_us - since) / 1000);
     } else {
         hf_json_put_null(v, "down_ms");
     }
@@ -58,7 +60,7 @@ static void put_down(hf_json *v, const struct hf_plan *p)
 /* The last step that was entered before the end. */
 static enum hf_step last_entered(const struct hf_plan *p)
 {
-    enum hf_step last = HF_STEP_PREPARE;
+    enum hf_step last = (enum hf_step)0;
     for (int s = 0; s < HF_STEP_DONE; s++) {
         if (p->entered_us[s] != 0 && p->entered_us[s] >= p->entered_us[last]) {
             last = (enum hf_step)s;
@@ -219,11 +221,12 @@ hf_json *hf_api_last_json(const struct hf_warm_cluster *c)
     return v;
 }
 
-/* What the table says that a failover does, in order. */
-static hf_json *planned_steps(void)
+/* What the table says that a plan of this kind does, in order. */
+static hf_json *planned_steps(enum hf_plan_kind kind)
 {
     hf_json *array = hf_json_array();
-    for (int s = 0; s < HF_STEP_DONE; s++) {
+    enum hf_step first = kind == HF_PLAN_SWITCHOVER ? HF_STEP_DRAIN : HF_STEP_PREPARE;
+    for (int s = (int)first; s < HF_STEP_DONE; s++) {
         const char *effect = "";
         for (size_t i = 0; i < hf_step_table_rows && effect[0] == '\0'; i++) {
             if ((int)hf_step_table[i].from == s && hf_step_table[i].effect != NULL) {
@@ -238,8 +241,8 @@ static hf_json *planned_steps(void)
     return array;
 }
 
-hf_json *hf_api_plan_json(const struct hf_warm_cluster *c, const struct hf_plan *plan,
-                          hf_result result, const struct hf_err *err)
+hf_json *hf_api_plan_json(const struct hf_warm_cluster *c, enum hf_plan_kind kind,
+                          const struct hf_plan *plan, hf_result result, const struct hf_err *err)
 {
     bool allowed = hf_ok(result);
     hf_json *v = hf_json_object();
@@ -248,7 +251,7 @@ hf_json *hf_api_plan_json(const struct hf_warm_cluster *c, const struct hf_plan 
     hf_json_put_u64(v, "epoch", c->state.epoch.v);
     hf_api_put_name(v, "from", allowed ? plan->from.s : c->state.primary.s);
     hf_api_put_name(v, "to", allowed ? plan->to.s : "");
-    hf_json_put_text(v, "kind", "failover");
+    hf_json_put_text(v, "kind", hf_plan_kind_name(kind));
     hf_json_put_bool(v, "allowed", allowed);
     if (allowed) {
         hf_json_put(v, "reasons", hf_api_reasons_json(plan->reason, plan->reasons));
@@ -261,6 +264,6 @@ hf_json *hf_api_plan_json(const struct hf_warm_cluster *c, const struct hf_plan 
         hf_json_put_null(v, "predicted_ms");
     }
     hf_json_put_null(v, "predicted_commits");
-    hf_json_put(v, "steps", planned_steps());
+    hf_json_put(v, "steps", planned_steps(kind));
     return v;
 }

@@ -96,6 +96,7 @@ static const char *state_text(const struct hf_warm_node *n, bool heard)
     case HF_NODE_PREPARED:
     case HF_NODE_ELECTED:
     case HF_NODE_STARTING:
+    case HF_NODE_STOPPING:
     case HF_NODE_FENCING:
     case HF_NODE_COPYING:
     case HF_NODE_FOLLOWING:
@@ -130,6 +131,7 @@ static const char *role_text(const struct hf_warm_node *n, bool heard, const str
     case HF_NODE_ELECTED:
     case HF_NODE_STARTING:
     case HF_NODE_PRIMARY:
+    case HF_NODE_STOPPING:
     case HF_NODE_FENCING:
     case HF_NODE_STATES:
     default:

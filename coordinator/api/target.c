@@ -29,6 +29,8 @@ static const struct op_row ops[] = {
     {HF_API_BACKUP_CREATE, "backup-create", "POST", "./backups", HF_ROLE_OPERATOR, true},
     {HF_API_FAILOVER_PLAN, "failover-plan", "POST", "./failover/plan", HF_ROLE_OPERATOR, true},
     {HF_API_FAILOVER_RUN, "failover-run", "POST", "./failover/run", HF_ROLE_OPERATOR, true},
+    {HF_API_SWITCH_PLAN, "switchover-plan", "POST", "./switchover/plan", HF_ROLE_OPERATOR, true},
+    {HF_API_SWITCH_RUN, "switchover-run", "POST", "./switchover/run", HF_ROLE_OPERATOR, true},
     {HF_API_OPERATIONS, "operation-list", "GET", "./operations", HF_ROLE_VIEWER, false},
     {HF_API_OPERATION, "operation-show", "GET", "./operations/*", HF_ROLE_VIEWER, false},
 };

@@ -95,8 +95,7 @@ static void bootstrap(const struct hf_cluster_view *v, struct hf_decision *out)
     out->write_plan = true;
 }
 
-/* The rule by which the primary counts as lost, NULL while it does not. */
-static const char *primary_lost(const struct hf_cluster_view *v, char text[HF_REASON_SIZE])
+const char *hf_view_primary_lost(const struct hf_cluster_view *v, char text[HF_REASON_SIZE])
 {
     const struct hf_cluster_state *s = v->state;
     const struct hf_node_view *p = hf_view_node(v, &s->primary);
@@ -198,7 +197,7 @@ static bool candidates_step(const struct hf_cluster_view *v, struct hf_decision 
 static void steady(const struct hf_cluster_view *v, struct hf_decision *out)
 {
     char text[HF_REASON_SIZE];
-    const char *lost = primary_lost(v, text);
+    const char *lost = hf_view_primary_lost(v, text);
     if (lost != NULL) {
         if (v->policy->failover.mode == HF_FAILOVER_MANUAL) {
             hf_decide_warn(out, "MANUAL: %s; failover waits for a person", lost);
@@ -242,7 +241,7 @@ void hf_cluster_decide(const struct hf_cluster_view *v, struct hf_decision *out)
     out->next_wakeup = hf_lclk_add(v->now, HF_MS(500));
     if (v->policy->level < HF_LEVEL_MANAGE) {
         char text[HF_REASON_SIZE];
-        const char *lost = hf_name_empty(&v->state->primary) ? NULL : primary_lost(v, text);
+        const char *lost = hf_name_empty(&v->state->primary) ? NULL : hf_view_primary_lost(v, text);
         if (lost != NULL) {
             hf_decide_warn(out, "OBSERVE: would fail over: %.120s", lost);
         }

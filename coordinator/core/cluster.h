@@ -146,6 +146,12 @@ hf_result hf_cluster_plan_preview(const struct hf_cluster_view *view, const char
 hf_result hf_cluster_plan_request(const struct hf_cluster_view *view, const char *wish,
                                   struct hf_decision *ret, struct hf_err *err) HF_MUST_USE;
 
+/* The same for a switchover: refused when it would not be lossless. wish: node or region. */
+hf_result hf_cluster_switch_preview(const struct hf_cluster_view *view, const char *wish,
+                                    struct hf_plan *ret, struct hf_err *err) HF_MUST_USE;
+hf_result hf_cluster_switch_request(const struct hf_cluster_view *view, const char *wish,
+                                    struct hf_decision *ret, struct hf_err *err) HF_MUST_USE;
+
 /* Heartbeats of etcd's (node, epoch) that wait for a grant: the one that a renewal under way may
  * answer, and the newest that came since (else heartbeats that come faster than renewals are
  * answered would starve each other). */

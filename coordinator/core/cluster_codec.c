@@ -29,15 +29,10 @@ static const struct hf_field state_fields[] = {HF_FIELD(U64, S, generation),
                                                HF_FIELDS_END};
 #undef S
 
-static const char *const kind_names[] = {"bootstrap", "failover", NULL};
-static const char *const step_names[] = {"prepare", "fence",   "select", "gap",   "loss",
-                                         "confirm", "reserve", "lead",   "route", "repoint",
-                                         "verify",  "done",    "failed", NULL};
-
 #define P struct hf_plan
 static const struct hf_field plan_fields[] = {HF_FIELD(TEXT, P, id),
-                                              HF_FIELD_NAMES(P, kind, kind_names),
-                                              HF_FIELD_NAMES(P, step, step_names),
+                                              HF_FIELD_NAMES(P, kind, hf_plan_kind_names),
+                                              HF_FIELD_NAMES(P, step, hf_step_names),
                                               HF_FIELD(U64, P, epoch),
                                               HF_FIELD(NAME, P, from),
                                               HF_FIELD(U64, P, from_epoch),
@@ -88,7 +83,7 @@ hf_result hf_plan_encode(const struct hf_plan *p, struct hf_buf *out, struct hf_
     hf_json *entered = hf_json_object();
     for (int i = 0; i < HF_STEPS; i++) {
         if (p->entered_us[i] != 0) {
-            hf_json_put_i64(entered, step_names[i], p->entered_us[i]);
+            hf_json_put_i64(entered, hf_step_names[i], p->entered_us[i]);
         }
     }
     hf_json_put(o, "entered_us", entered);
@@ -115,7 +110,7 @@ hf_result hf_plan_decode(const char *text, size_t len, struct hf_plan *ret, stru
         memcpy(p.reason[p.reasons++], text_i, strlen(text_i) + 1);
     }
     for (int i = 0; i < HF_STEPS; i++) {
-        HF_TRY(hf_json_get_i64_opt(entered, step_names[i], &p.entered_us[i], err));
+        HF_TRY(hf_json_get_i64_opt(entered, hf_step_names[i], &p.entered_us[i], err));
     }
     if (p.id[0] == '\0') {
         return hf_fail(err, HF_E_CORRUPT, "plan without an id");

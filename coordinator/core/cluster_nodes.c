@@ -131,6 +131,7 @@ static bool attach(const struct hf_cluster_view *v, struct hf_decision *out,
         hf_decide_warn(out, "UNMANAGED: %s is writable and was never adopted", n->name.s);
         return false;
     case HF_NODE_PREPARING:
+    case HF_NODE_STOPPING:
     case HF_NODE_FENCING:
     case HF_NODE_COPYING:
     case HF_NODE_FOLLOWING:

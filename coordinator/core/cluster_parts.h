@@ -28,6 +28,9 @@ bool hf_node_prepared(const struct hf_node_view *n, hf_epoch epoch);
  * Returns how many are on their way but not streaming yet. */
 int hf_nodes_attach(const struct hf_cluster_view *v, struct hf_decision *out);
 
+/* The rule by which the primary counts as lost, in `text`; NULL while it does not. */
+const char *hf_view_primary_lost(const struct hf_cluster_view *v, char text[HF_REASON_SIZE]);
+
 /* decision */
 struct hf_command *hf_decide_command(struct hf_decision *out, const struct hf_node_view *to,
                                      enum hf_command_kind kind, hf_epoch epoch);
@@ -36,6 +39,10 @@ void hf_decide_warn(struct hf_decision *out, const char *format, ...) HF_PRINTF(
 void hf_decide_write(const struct hf_cluster_view *v, struct hf_decision *out);
 void hf_plan_reason(struct hf_plan *p, const char *format, ...) HF_PRINTF(2, 3);
 void hf_plan_enter(struct hf_plan *p, enum hf_step to, int64_t wall_us);
+/* Begins the write that moves the plan on; returns the plan that is written. */
+struct hf_plan *hf_plan_move(const struct hf_cluster_view *v, struct hf_decision *out,
+                             enum hf_step to);
+hf_dur hf_plan_in_step(const struct hf_cluster_view *v);
 
 /* plans */
 void hf_plan_go_on(const struct hf_cluster_view *v, struct hf_decision *out);
@@ -44,6 +51,10 @@ void hf_plan_start_failover(const struct hf_cluster_view *v, const char *wish, b
 /* The choice among the prepared; NULL and a reason when nobody can be chosen yet. */
 const struct hf_node_view *hf_plan_choose(const struct hf_cluster_view *v, const hf_name *from,
                                           hf_epoch epoch, const char *wish, struct hf_plan *p);
+/* Switchover: the wished node when it ends where the old primary ended, else the old primary. */
+const struct hf_node_view *hf_switch_choose(const struct hf_cluster_view *v, struct hf_plan *p);
+void hf_switch_drain(const struct hf_cluster_view *v, struct hf_decision *out);
+void hf_switch_stop(const struct hf_cluster_view *v, struct hf_decision *out);
 struct hf_loss hf_plan_loss(const struct hf_cluster_view *v, const struct hf_node_view *choice,
                             const hf_name *from);
 /* NULL when the loss is within the policy, else the rule. */

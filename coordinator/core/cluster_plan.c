@@ -27,9 +27,8 @@ void hf_plan_enter(struct hf_plan *p, enum hf_step to, int64_t wall_us)
     p->entered_us[to] = wall_us;
 }
 
-/* Begins the write that moves the plan on. */
-static struct hf_plan *move(const struct hf_cluster_view *v, struct hf_decision *out,
-                            enum hf_step to)
+struct hf_plan *hf_plan_move(const struct hf_cluster_view *v, struct hf_decision *out,
+                             enum hf_step to)
 {
     hf_decide_write(v, out);
     out->write_plan = true;
@@ -40,7 +39,7 @@ static struct hf_plan *move(const struct hf_cluster_view *v, struct hf_decision 
     return &out->plan;
 }
 
-static hf_dur in_step(const struct hf_cluster_view *v)
+hf_dur hf_plan_in_step(const struct hf_cluster_view *v)
 {
     return hf_lclk_sub(v->now, v->step_since);
 }
@@ -125,9 +124,9 @@ static void step_prepare(const struct hf_cluster_view *v, struct hf_decision *ou
             awaited++;
         }
     }
-    bool late = in_step(v).us > HF_MS(HF_STEP_LATE_MS).us;
+    bool late = hf_plan_in_step(v).us > HF_MS(HF_STEP_LATE_MS).us;
     if (prepared > 0 && (awaited == 0 || late)) {
-        struct hf_plan *p = move(v, out, HF_STEP_FENCE);
+        struct hf_plan *p = hf_plan_move(v, out, HF_STEP_FENCE);
         hf_plan_reason(p, "PREPARED: %d candidates report their end, %d do not answer", prepared,
                        awaited);
         return;
@@ -182,7 +181,7 @@ static void step_fence(const struct hf_cluster_view *v, struct hf_decision *out)
         send_prepares(v, out);
         return;
     }
-    struct hf_plan *p = move(v, out, HF_STEP_SELECT);
+    struct hf_plan *p = hf_plan_move(v, out, HF_STEP_SELECT);
     out->state.fenced = plan->from_epoch;
     hf_plan_reason(p, "%s", proof);
 }
@@ -191,20 +190,24 @@ static void step_select(const struct hf_cluster_view *v, struct hf_decision *out
 {
     const struct hf_plan *plan = v->plan;
     struct hf_plan draft = *plan;
-    const struct hf_node_view *to = hf_plan_choose(v, &plan->from, plan->epoch, plan->wish, &draft);
-    if (to == NULL && plan->requested && in_step(v).us > HF_SEC(5).us) {
+    const struct hf_node_view *to =
+        plan->kind == HF_PLAN_SWITCHOVER
+            ? hf_switch_choose(v, &draft)
+            : hf_plan_choose(v, &plan->from, plan->epoch, plan->wish, &draft);
+    if (to == NULL && plan->requested && plan->kind != HF_PLAN_SWITCHOVER &&
+        hf_plan_in_step(v).us > HF_SEC(5).us) {
         /* The cluster has no primary now: the next plan takes whoever is the furthest. */
-        hf_plan_reason(move(v, out, HF_STEP_FAILED), "WISH: %.40s cannot be chosen",
+        hf_plan_reason(hf_plan_move(v, out, HF_STEP_FAILED), "WISH: %.40s cannot be chosen",
                        plan->wish[0] == '\0' ? "another node" : plan->wish);
         return;
     }
     /* The old holder is back and about to report its end: nothing is lost with it. */
     const struct hf_node_view *from = hf_view_node(v, &plan->from);
-    bool returning = from != NULL && to != NULL && from != to && !plan->requested &&
-                     hf_node_present(v, from) && !hf_node_prepared(from, plan->epoch) &&
-                     from->beat.state != HF_NODE_EMPTY && from->beat.state != HF_NODE_COPYING &&
-                     from->beat.state != HF_NODE_UNMANAGED;
-    if (returning && in_step(v).us < HF_SEC(5).us) {
+    bool any = !plan->requested || plan->kind == HF_PLAN_SWITCHOVER;
+    bool returning = from != NULL && to != NULL && from != to && any && hf_node_present(v, from) &&
+                     !hf_node_prepared(from, plan->epoch) && from->beat.state != HF_NODE_EMPTY &&
+                     from->beat.state != HF_NODE_COPYING && from->beat.state != HF_NODE_UNMANAGED;
+    if (returning && hf_plan_in_step(v).us < HF_SEC(5).us) {
         send_prepares(v, out);
         hf_decide_warn(out, "RETURNING: %s is heard again, its end decides", from->name.s);
         return;
@@ -215,7 +218,7 @@ static void step_select(const struct hf_cluster_view *v, struct hf_decision *out
                        (unsigned long long)plan->epoch.v);
         return;
     }
-    struct hf_plan *p = move(v, out, HF_STEP_GAP);
+    struct hf_plan *p = hf_plan_move(v, out, HF_STEP_GAP);
     memcpy(p->reason, draft.reason, sizeof p->reason);
     p->reasons = draft.reasons;
     p->to = to->name;
@@ -252,7 +255,7 @@ static void step_gap(const struct hf_cluster_view *v, struct hf_decision *out)
             best = n;
         }
     }
-    struct hf_plan *p = move(v, out, HF_STEP_LOSS);
+    struct hf_plan *p = hf_plan_move(v, out, HF_STEP_LOSS);
     if (best == NULL) {
         hf_plan_reason(p, "GAP_NONE: no surviving repository reaches beyond the choice");
     } else {
@@ -265,9 +268,10 @@ static void step_loss(const struct hf_cluster_view *v, struct hf_decision *out)
 {
     const struct hf_plan *plan = v->plan;
     const char *excess = hf_plan_loss_excess(v->policy, &plan->loss);
-    bool ask = v->policy->failover.mode == HF_FAILOVER_ASK ||
+    bool ask = (v->policy->failover.mode == HF_FAILOVER_ASK && plan->kind != HF_PLAN_SWITCHOVER) ||
                (excess != NULL && v->policy->failover.on_excess_loss != HF_EXCESS_PROMOTE);
-    struct hf_plan *p = move(v, out, ask && !plan->confirmed ? HF_STEP_CONFIRM : HF_STEP_RESERVE);
+    struct hf_plan *p =
+        hf_plan_move(v, out, ask && !plan->confirmed ? HF_STEP_CONFIRM : HF_STEP_RESERVE);
     hf_plan_reason(p, "%s",
                    excess == NULL ? "LOSS_WITHIN: predicted loss is within the policy" : excess);
 }
@@ -275,7 +279,7 @@ static void step_loss(const struct hf_cluster_view *v, struct hf_decision *out)
 static void step_reserve(const struct hf_cluster_view *v, struct hf_decision *out)
 {
     const struct hf_plan *plan = v->plan;
-    struct hf_plan *p = move(v, out, HF_STEP_LEAD);
+    struct hf_plan *p = hf_plan_move(v, out, HF_STEP_LEAD);
     if (hf_name_equal(&plan->to, &plan->from)) {
         /* The number is reserved all the same: if it came up in recovery meanwhile (a boot), only
          * a promotion makes it writable, and that begins a timeline. */
@@ -307,7 +311,8 @@ static bool choice_failed(const struct hf_cluster_view *v, const struct hf_node_
          * be adopted any more (adopted, then restarted, and the record of it lost): the next plan
          * prepares and promotes it. */
         bool recovered = to != NULL && hf_node_present(v, to) &&
-                         to->beat.state == HF_NODE_STANDBY && in_step(v).us >= HF_SEC(10).us;
+                         to->beat.state == HF_NODE_STANDBY &&
+                         hf_plan_in_step(v).us >= HF_SEC(10).us;
         if (recovered) {
             (void)snprintf(text, HF_REASON_SIZE, "IN_RECOVERY: %.63s is in recovery: %.60s",
                            to->name.s, to->beat.op_error);
@@ -316,13 +321,14 @@ static bool choice_failed(const struct hf_cluster_view *v, const struct hf_node_
     }
     hf_dur limit = hf_lease_wait(v->ttl, v->margin_ppm);
     bool silent = to == NULL || hf_node_silence(v, to).us >= limit.us;
-    if (silent && in_step(v).us >= limit.us && hf_lclk_reached(v->now, v->outstanding.until)) {
+    if (silent && hf_plan_in_step(v).us >= limit.us &&
+        hf_lclk_reached(v->now, v->outstanding.until)) {
         (void)snprintf(text, HF_REASON_SIZE, "NODE_SILENT: the choice %s is silent", v->plan->to.s);
         return true;
     }
     bool stuck = to != NULL && to->beat.state != HF_NODE_PRIMARY &&
                  to->beat.state != HF_NODE_STARTING && v->plan->step == HF_STEP_LEAD &&
-                 in_step(v).us >= HF_MS(HF_PROMOTE_LATE_MS).us;
+                 hf_plan_in_step(v).us >= HF_MS(HF_PROMOTE_LATE_MS).us;
     if (stuck) {
         (void)snprintf(text, HF_REASON_SIZE, "PROMOTE_LATE: %s is %s after %d s: %.60s",
                        v->plan->to.s, hf_node_state_name(to->beat.state), HF_PROMOTE_LATE_MS / 1000,
@@ -347,7 +353,7 @@ static void step_lead(const struct hf_cluster_view *v, struct hf_decision *out)
     const struct hf_plan *plan = v->plan;
     const struct hf_node_view *to = hf_view_node(v, &plan->to);
     if (leads_plan(v, to)) {
-        struct hf_plan *p = move(v, out, HF_STEP_ROUTE);
+        struct hf_plan *p = hf_plan_move(v, out, HF_STEP_ROUTE);
         struct hf_cluster_state *s = &out->state;
         p->writable_us = v->wall_us;
         s->owes = false;
@@ -380,9 +386,9 @@ static void step_lead(const struct hf_cluster_view *v, struct hf_decision *out)
 static void step_route(const struct hf_cluster_view *v, struct hf_decision *out)
 {
     const struct hf_node_view *to = hf_view_node(v, &v->plan->to);
-    bool late = in_step(v).us > HF_MS(HF_STEP_LATE_MS).us;
+    bool late = hf_plan_in_step(v).us > HF_MS(HF_STEP_LATE_MS).us;
     if (!v->policy->route.present || v->route_done || late) {
-        struct hf_plan *p = move(v, out, HF_STEP_REPOINT);
+        struct hf_plan *p = hf_plan_move(v, out, HF_STEP_REPOINT);
         if (v->policy->route.present) {
             hf_plan_reason(p,
                            v->route_done ? "ROUTED: the name points to %s"
@@ -408,9 +414,9 @@ static void step_repoint(const struct hf_cluster_view *v, struct hf_decision *ou
                 ? 1
                 : 0;
     }
-    bool late = in_step(v).us > HF_MS(HF_STEP_LATE_MS).us;
+    bool late = hf_plan_in_step(v).us > HF_MS(HF_STEP_LATE_MS).us;
     if (pending <= copying || late) {
-        struct hf_plan *p = move(v, out, HF_STEP_VERIFY);
+        struct hf_plan *p = hf_plan_move(v, out, HF_STEP_VERIFY);
         hf_plan_reason(p, "REPOINTED: %d nodes are still on their way", pending);
     }
 }
@@ -429,14 +435,14 @@ static void step_verify(const struct hf_cluster_view *v, struct hf_decision *out
         }
         (void)snprintf(id, sizeof id, "probe.%.24s.%.24s", plan->id, n->name.s);
         if (strcmp(n->beat.op, id) == 0 && n->beat.op_status == HF_OP_DONE) {
-            struct hf_plan *p = move(v, out, HF_STEP_DONE);
+            struct hf_plan *p = hf_plan_move(v, out, HF_STEP_DONE);
             hf_plan_reason(p, "VERIFIED: %s committed at %s", n->name.s, to->name.s);
             return;
         }
         prober = prober == NULL || elsewhere ? n : prober;
     }
-    if (prober == NULL || in_step(v).us > HF_MS(HF_STEP_LATE_MS).us) {
-        struct hf_plan *p = move(v, out, HF_STEP_DONE);
+    if (prober == NULL || hf_plan_in_step(v).us > HF_MS(HF_STEP_LATE_MS).us) {
+        struct hf_plan *p = hf_plan_move(v, out, HF_STEP_DONE);
         hf_plan_reason(p, "NOT_VERIFIED: no other node could commit at %s", plan->to.s);
         return;
     }
@@ -454,7 +460,7 @@ void hf_plan_go_on(const struct hf_cluster_view *v, struct hf_decision *out)
     bool chosen = plan->step == HF_STEP_LEAD || plan->step == HF_STEP_ROUTE ||
                   plan->step == HF_STEP_REPOINT || plan->step == HF_STEP_VERIFY;
     if (chosen && choice_failed(v, to, text)) {
-        hf_plan_reason(move(v, out, HF_STEP_FAILED), "%s", text);
+        hf_plan_reason(hf_plan_move(v, out, HF_STEP_FAILED), "%s", text);
         if (plan->step == HF_STEP_LEAD) {
             /* The choice is void with its plan: where its timeline forks was recorded nowhere
              * else, so it must not become the primary after all. */
@@ -465,6 +471,12 @@ void hf_plan_go_on(const struct hf_cluster_view *v, struct hf_decision *out)
         return;
     }
     switch (plan->step) {
+    case HF_STEP_DRAIN:
+        hf_switch_drain(v, out);
+        break;
+    case HF_STEP_STOP:
+        hf_switch_stop(v, out);
+        break;
     case HF_STEP_PREPARE:
         step_prepare(v, out);
         break;
@@ -482,7 +494,7 @@ void hf_plan_go_on(const struct hf_cluster_view *v, struct hf_decision *out)
         break;
     case HF_STEP_CONFIRM:
         if (plan->confirmed) {
-            hf_plan_reason(move(v, out, HF_STEP_RESERVE), "CONFIRMED: by a person");
+            hf_plan_reason(hf_plan_move(v, out, HF_STEP_RESERVE), "CONFIRMED: by a person");
         } else {
             hf_decide_warn(out, "CONFIRM: plan %s waits for a person", plan->id);
         }

@@ -1,6 +1,7 @@
 /* SPDX-License-Identifier: Apache-2.0
  *
- * holdfast backup list|create, failover plan|run, operation list|show; waiting for an operation.
+ * holdfast backup list|create, failover plan|run, switchover plan|run, operation list|show; waiting
+ * for an operation.
  */
 #include <errno.h>
 #include <inttypes.h>
@@ -126,7 +127,7 @@ hf_result hf_ctl_backup_create(struct hf_ctl *ctl, struct hf_err *err)
     return hf_ctl_follow(ctl, &which, accepted, err);
 }
 
-/* --- failover --- */
+/* --- failover, switchover --- */
 
 static void print_reasons(FILE *out, const hf_json *o)
 {
@@ -175,43 +176,64 @@ static hf_json *target_body(const struct hf_ctl *ctl)
     return body;
 }
 
-hf_result hf_ctl_failover_plan(struct hf_ctl *ctl, struct hf_err *err)
+static hf_result plan(struct hf_ctl *ctl, const char *path, struct hf_err *err)
 {
     struct hf_ctl_cluster which;
     HF_TRY(hf_ctl_which_cluster(ctl, &which, err));
     HF_AUTOJSON hf_json *body = target_body(ctl);
-    HF_AUTOJSON hf_json *plan = NULL;
-    HF_TRY(post(ctl, &which, "/failover/plan", body, &plan, err));
+    HF_AUTOJSON hf_json *answer = NULL;
+    HF_TRY(post(ctl, &which, path, body, &answer, err));
     if (ctl->json) {
-        return hf_ctl_print_json(ctl, plan, err);
+        return hf_ctl_print_json(ctl, answer, err);
     }
-    print_plan(ctl->out, plan);
+    print_plan(ctl->out, answer);
     return hf_done();
 }
 
+hf_result hf_ctl_failover_plan(struct hf_ctl *ctl, struct hf_err *err)
+{
+    return plan(ctl, "/failover/plan", err);
+}
+
+hf_result hf_ctl_switchover_plan(struct hf_ctl *ctl, struct hf_err *err)
+{
+    return plan(ctl, "/switchover/plan", err);
+}
+
 /* The plan is read first: what runs is refused (stale) if the cluster's epoch moved since. */
-hf_result hf_ctl_failover_run(struct hf_ctl *ctl, struct hf_err *err)
+static hf_result run(struct hf_ctl *ctl, const char *plan_path, const char *run_path,
+                     struct hf_err *err)
 {
     struct hf_ctl_cluster which;
     HF_TRY(hf_ctl_which_cluster(ctl, &which, err));
     HF_AUTOJSON hf_json *body = target_body(ctl);
-    HF_AUTOJSON hf_json *plan = NULL;
+    HF_AUTOJSON hf_json *found = NULL;
     HF_AUTOJSON hf_json *accepted = NULL;
-    HF_TRY(post(ctl, &which, "/failover/plan", body, &plan, err));
+    HF_TRY(post(ctl, &which, plan_path, body, &found, err));
     if (!ctl->json) {
-        print_plan(ctl->out, plan);
+        print_plan(ctl->out, found);
     }
-    if (hf_ctl_flag(plan, "allowed") != 1) {
+    if (hf_ctl_flag(found, "allowed") != 1) {
         if (ctl->json) {
-            HF_TRY(hf_ctl_print_json(ctl, plan, err));
+            HF_TRY(hf_ctl_print_json(ctl, found, err));
         }
         return hf_fail(err, HF_E_REFUSED, "the plan is refused; see its reasons");
     }
     uint64_t epoch = 0;
-    HF_TRY(hf_json_get_u64(plan, "epoch", &epoch, err));
+    HF_TRY(hf_json_get_u64(found, "epoch", &epoch, err));
     hf_json_put_u64(body, "epoch", epoch);
-    HF_TRY(post(ctl, &which, "/failover/run", body, &accepted, err));
+    HF_TRY(post(ctl, &which, run_path, body, &accepted, err));
     return hf_ctl_follow(ctl, &which, accepted, err);
+}
+
+hf_result hf_ctl_failover_run(struct hf_ctl *ctl, struct hf_err *err)
+{
+    return run(ctl, "/failover/plan", "/failover/run", err);
+}
+
+hf_result hf_ctl_switchover_run(struct hf_ctl *ctl, struct hf_err *err)
+{
+    return run(ctl, "/switchover/plan", "/switchover/run", err);
 }
 
 /* --- operations --- */

@@ -209,7 +209,8 @@ static void last_operation(const hf_json *s, FILE *out)
         put(out, "%s→%s ", hf_ctl_text(l, "from", "?"), hf_ctl_text(l, "to", "?"));
     }
     put(out, "%s %s", hf_ctl_text(l, "result", "?"), at);
-    if (strcmp(hf_ctl_text(l, "kind", ""), "failover") == 0) {
+    const char *kind = hf_ctl_text(l, "kind", "");
+    if (strcmp(kind, "failover") == 0 || strcmp(kind, "switchover") == 0) {
         put(out, "  down %s  predicted ≤%s/%s  lost %s commits", down, bytes, age, lost);
     }
     (void)fputc('\n', out);

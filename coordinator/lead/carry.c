@@ -180,6 +180,12 @@ static void pass_fault_point(enum hf_step step)
 {
     bool hit = false;
     switch (step) {
+    case HF_STEP_DRAIN:
+        hit = HF_FAULT_HIT("plan.step.drain");
+        break;
+    case HF_STEP_STOP:
+        hit = HF_FAULT_HIT("plan.step.stop");
+        break;
     case HF_STEP_PREPARE:
         hit = HF_FAULT_HIT("plan.step.prepare");
         break;

@@ -53,21 +53,27 @@ const struct hf_route_task *hf_carry_route(const struct hf_warm_cluster *c);
 
 /* --- what users ask for; only while ready --- */
 
-enum hf_carry_kind { HF_CARRY_PAUSE, HF_CARRY_RESUME, HF_CARRY_FAILOVER, HF_CARRY_POLICY };
+enum hf_carry_kind {
+    HF_CARRY_PAUSE,
+    HF_CARRY_RESUME,
+    HF_CARRY_FAILOVER,
+    HF_CARRY_SWITCHOVER,
+    HF_CARRY_POLICY
+};
 /* result: HF_OK; HF_E_STALE, HF_E_REFUSED, HF_E_EXISTS (in progress: text is the operation's id),
  * HF_E_UNREACHABLE, HF_E_TIMEOUT. */
 struct hf_carry_answer {
     hf_result result;
     const struct hf_err *err;
     int64_t revision;      /* POLICY */
-    const char *operation; /* FAILOVER */
+    const char *operation; /* FAILOVER, SWITCHOVER */
 };
 typedef void (*hf_carry_done)(void *arg, const struct hf_carry_answer *answer);
 struct hf_carry_request {
     enum hf_carry_kind kind;
     struct hf_warm_cluster *cluster;
-    char wish[HF_NAME_SIZE];        /* FAILOVER */
-    hf_epoch epoch;                 /* FAILOVER: of the plan that the user read */
+    char wish[HF_NAME_SIZE];        /* FAILOVER, SWITCHOVER */
+    hf_epoch epoch;                 /* likewise: of the plan that the user read */
     const struct hf_policy *policy; /* POLICY; copied */
     int64_t revision;               /* POLICY: the one to be replaced, 0 = none there */
     hf_carry_done done;
@@ -77,9 +83,10 @@ struct hf_carry_request {
  * HF_E_AGAIN: another request of this cluster is being carried out. */
 hf_result hf_carry_submit(struct hf_carry *carry, const struct hf_carry_request *request,
                           struct hf_err *err) HF_MUST_USE;
-/* What a failover would do. */
-hf_result hf_carry_preview(struct hf_carry *carry, struct hf_warm_cluster *c, const char *wish,
-                           struct hf_plan *ret, struct hf_err *err) HF_MUST_USE;
+/* What a failover or a switchover would do. */
+hf_result hf_carry_preview(struct hf_carry *carry, struct hf_warm_cluster *c,
+                           enum hf_plan_kind kind, const char *wish, struct hf_plan *ret,
+                           struct hf_err *err) HF_MUST_USE;
 /* Asks a node for a backup. *ret_id: its operation. HF_E_UNREACHABLE (no such agent connected),
  * HF_E_EXISTS (one runs there: text is its id), HF_E_LIMIT. */
 hf_result hf_carry_backup(struct hf_carry *carry, struct hf_warm_cluster *c, const char *type,

@@ -46,7 +46,8 @@ static hf_result prepare_write(struct led *l, hf_lclk now, struct hf_err *err)
         return hf_done();
     }
     const struct hf_warm_plan *running = hf_warm_running(c);
-    bool asks = running != NULL && running->plan.step == HF_STEP_CONFIRM;
+    bool asks =
+        running != NULL && running->plan.step == HF_STEP_CONFIRM && q->kind == HF_CARRY_FAILOVER;
     if (c->state.plan[0] != '\0' && !asks) {
         return hf_fail(err, HF_E_EXISTS, "%s", c->state.plan);
     }
@@ -56,7 +57,8 @@ static hf_result prepare_write(struct led *l, hf_lclk now, struct hf_err *err)
                        c->tenant.s, c->cluster.s, c->state.epoch.v, q->epoch.v);
     }
     hf_carry_view(carry, l, now);
-    HF_TRY(hf_cluster_plan_request(&carry->view, q->wish, d, err));
+    HF_TRY(q->kind == HF_CARRY_SWITCHOVER ? hf_cluster_switch_request(&carry->view, q->wish, d, err)
+                                          : hf_cluster_plan_request(&carry->view, q->wish, d, err));
     (void)snprintf(l->request.operation, sizeof l->request.operation, "%s", d->plan.id);
     return hf_done();
 }
@@ -135,8 +137,9 @@ hf_result hf_carry_submit(struct hf_carry *carry, const struct hf_carry_request 
     return hf_done();
 }
 
-hf_result hf_carry_preview(struct hf_carry *carry, struct hf_warm_cluster *c, const char *wish,
-                           struct hf_plan *ret, struct hf_err *err)
+hf_result hf_carry_preview(struct hf_carry *carry, struct hf_warm_cluster *c,
+                           enum hf_plan_kind kind, const char *wish, struct hf_plan *ret,
+                           struct hf_err *err)
 {
     hf_lclk now = hf_clock_lease();
     if (!hf_carry_active(carry, now)) {
@@ -147,7 +150,8 @@ hf_result hf_carry_preview(struct hf_carry *carry, struct hf_warm_cluster *c, co
                        c->cluster.s);
     }
     hf_carry_view(carry, hf_led_of(carry, c), now);
-    return hf_cluster_plan_preview(&carry->view, wish, ret, err);
+    return kind == HF_PLAN_SWITCHOVER ? hf_cluster_switch_preview(&carry->view, wish, ret, err)
+                                      : hf_cluster_plan_preview(&carry->view, wish, ret, err);
 }
 
 /* The node that makes the backup: the one that was named, else a connected standby (the primary

@@ -99,7 +99,28 @@ def failed(lab, victim, leader, step):
         lab.agents[wish].thaw()
 
 
-PROVOKE = {"confirm": confirmed, "failed": failed}
+def switched(lab, victim, leader, step):
+    """A person moves the primary; the leader that took the request dies with the plan's record."""
+    wish = next(r for r in lab.regions if r not in (victim, leader))
+    known = len(lab.api.operations("switchover"))
+    path = f"/v1/clusters/{lab.tenant}/{lab.cluster}/switchover/run"
+    body = {"to": lab.node(wish), "epoch": str(epoch(lab))}
+
+    def begun():
+        """Until it is accepted; the answer may have died with the leader."""
+        try:
+            status, _ = lab.api.ask(leader, "POST", path, body)
+        except LabError:
+            status = 0
+        return status == 202 or not lab.coordinators[leader].running()
+    wait_until("the switchover to begin", 30, begun, 0.3)
+    died_at(lab, leader, step)
+    operation = finished(lab, after=known, kind="switchover", seconds=90)
+    assert operation["to"] in (lab.node(wish), lab.node(victim))
+    return operation
+
+
+PROVOKE = {"confirm": confirmed, "failed": failed, "drain": switched, "stop": switched}
 
 
 @pytest.mark.parametrize("step", STEPS)

@@ -80,15 +80,21 @@ static void check_plan(struct sim_world *w, const struct hf_cluster_state *s,
         sim_fail(w, SIM_CHECK_TABLE, "plan %s: %s -> %s has no row", p->id, hf_step_name(o->step),
                  hf_step_name(p->step));
     }
+    /* A switchover burns its epoch when the primary has stopped. */
+    bool burns = p->kind == HF_PLAN_SWITCHOVER && o->step == HF_STEP_STOP &&
+                 p->step == HF_STEP_PREPARE && p->epoch.v == o->epoch.v + 1;
     if (same &&
-        (p->epoch.v != o->epoch.v || (o->to.s[0] != '\0' && strcmp(o->to.s, p->to.s) != 0))) {
+        ((p->epoch.v != o->epoch.v && !burns) || (o->to.s[0] != '\0' && strcmp(o->to.s, p->to.s) != 0))) {
         sim_fail(w, SIM_CHECK_CHOICE, "plan %s changed epoch or choice under way", p->id);
     }
-    if (!same && (!over || (p->step != HF_STEP_PREPARE && p->step != HF_STEP_LEAD))) {
+    enum hf_step first = p->kind == HF_PLAN_SWITCHOVER  ? HF_STEP_DRAIN
+                         : p->kind == HF_PLAN_BOOTSTRAP ? HF_STEP_LEAD
+                                                        : HF_STEP_PREPARE;
+    if (!same && (!over || p->step != first)) {
         sim_fail(w, SIM_CHECK_TABLE, "plan %s begins at %s while %s is at %s", p->id,
                  hf_step_name(p->step), o->id, hf_step_name(o->step));
     }
-    if (!same && t->plan_known && p->epoch.v <= o->epoch.v) {
+    if (!same && t->plan_known && p->kind != HF_PLAN_SWITCHOVER && p->epoch.v <= o->epoch.v) {
         sim_fail(w, SIM_CHECK_CHOICE, "plan %s does not burn an epoch: %llu after %llu", p->id,
                  (ull)p->epoch.v, (ull)o->epoch.v);
     }
@@ -158,9 +164,16 @@ static void check_command(struct sim_world *w, const struct hf_command *c, int n
                      c->node.s, (ull)e);
         }
         break;
+    case HF_COMMAND_STOP:
+        if (t->choice[e] != node) {
+            sim_fail(w, SIM_CHECK_CHOICE, "%s is told to stop epoch %llu; it does not lead it",
+                     sim_node_names[node], (ull)e);
+        }
+        break;
     case HF_COMMAND_PREPARE:
     case HF_COMMAND_BACKUP:
     case HF_COMMAND_PROBE:
+    case HF_COMMAND_DRAIN:
     case HF_COMMAND_KINDS:
         break;
     }

@@ -188,6 +188,14 @@ static void check_loss(struct sim_world *w, int node, const struct loss *lost)
         }
         return;
     }
+    if (p->kind == HF_PLAN_SWITCHOVER) {
+        uint64_t *arrived =
+            sim_node_by_name(p->from.s) == node ? &w->stats.switched_back : &w->stats.switched;
+        (*arrived)++;
+        if (p->loss.bytes == 0 && lost->count > 0) {
+            sim_fail(w, SIM_CHECK_LOSS, "switchover %s loses %d commits", p->id, lost->count);
+        }
+    }
     bool more = lost->bytes > p->loss.bytes;
     if (more && !as_busy_before(w, lost)) {
         w->stats.busier++;

@@ -167,6 +167,15 @@ static bool person_asks(struct sim_world *w, int coord)
     struct sim_coord *c = &w->coords[coord];
     bool waits =
         c->view.plan != NULL && c->view.plan->step == HF_STEP_CONFIRM && !c->view.plan->confirmed;
+    struct hf_err refused;
+    if (c->switch_asked) {
+        c->switch_asked = false;
+        if (hf_ok(hf_cluster_switch_request(&c->view, "", &w->decision, &refused))) {
+            w->stats.switches++;
+            return true;
+        }
+        return false;
+    }
     if (!waits && !c->failover_asked) {
         return false;
     }

@@ -305,7 +305,9 @@ void sim_fault_fire(struct sim_world *w, enum sim_fault kind)
     } else if (kind == SIM_FAULT_REQUEST) {
         int leader = sim_leader(w);
         if (leader >= 0) {
-            w->coords[leader].failover_asked = true;
+            bool switchover = sim_chance(&w->rng, 600);
+            w->coords[leader].switch_asked = switchover;
+            w->coords[leader].failover_asked = !switchover;
         }
     } else {
         fault_of_process(w, kind);

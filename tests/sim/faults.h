@@ -40,7 +40,7 @@
     X(POLICY, 3, "candidate leaves the policy and returns")                                        \
     X(CLAIM_DELETED, 2, "leader's key deleted by hand")                                            \
     X(RECORD_LOST, 2, "agent's record lost")                                                       \
-    X(REQUEST, 4, "failover asked for by a person")
+    X(REQUEST, 4, "failover or switchover asked for by a person")
 
 enum sim_fault {
 #define X(name, weight, text) SIM_FAULT_##name,

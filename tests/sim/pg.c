@@ -217,3 +217,24 @@ void sim_pg_repoint(struct sim_world *w, int node, int source)
     p->in_flight = 0;
     schedule_stream(w, node);
 }
+
+void sim_pg_stop(struct sim_world *w, int node)
+{
+    struct sim_pg *p = &w->pgs[node];
+    if (!p->running || p->in_recovery) {
+        return;
+    }
+    p->lsn += 120;
+    for (int i = 0; i < w->cfg.nodes; i++) {
+        struct sim_pg *s = &w->pgs[i];
+        bool connected = s->running && s->in_recovery && s->streaming && s->upstream == node &&
+                         upstream_reachable(w, i) && w->hosts[i].disk_stalled_until <= w->now;
+        if (connected && sim_chance(&w->rng, 900)) {
+            s->lsn = s->in_flight = p->lsn;
+            s->timeline = s->in_flight_timeline = p->timeline;
+            sim_check_received(w, i);
+        }
+    }
+    w->stats.stops++;
+    sim_proc_kill(w, SIM_PROC_PG + node);
+}

@@ -21,6 +21,9 @@ void sim_pg_boot(struct sim_world *w, int node);
 void sim_pg_observe(const struct sim_world *w, int node, struct hf_pg_observation *ret);
 bool sim_pg_writable(const struct sim_world *w, int node);
 
+/* A clean shutdown: its last record, and mostly every standby that is connected has it. */
+void sim_pg_stop(struct sim_world *w, int node);
+
 void sim_pg_commit(struct sim_world *w, int node);
 void sim_pg_ack(struct sim_world *w, int node, uint64_t lsn, bool stalled);
 void sim_pg_stream(struct sim_world *w, int node);

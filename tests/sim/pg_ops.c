@@ -142,6 +142,12 @@ void sim_pg_op_start(struct sim_world *w, int node, const struct sim_agent_op *o
     case HF_EFFECT_PG_PROBE:
         end_later(w, node, op, ms(w, 20, 300), true, 0);
         break;
+    case HF_EFFECT_PG_DRAIN:
+        end_later(w, node, op, ms(w, 50, 800), sim_chance(&w->rng, 950), 0);
+        break;
+    case HF_EFFECT_PG_STOP:
+        end_later(w, node, op, ms(w, 30, 1200), sim_page_valid(w, node), 0);
+        break;
     case HF_EFFECT_BACKUP:
         end_later(w, node, op, ms(w, 500, 5000), true, 0);
         break;
@@ -272,6 +278,14 @@ void sim_pg_op_end(struct sim_world *w, int node, uint32_t number, bool ok, uint
         break;
     case HF_EFFECT_PG_PROBE:
         ok = ok && probe_done(w, node, a->op.peer);
+        break;
+    case HF_EFFECT_PG_DRAIN:
+        ok = ok && sim_pg_writable(w, node) && p->running;
+        break;
+    case HF_EFFECT_PG_STOP:
+        if (ok) {
+            sim_pg_stop(w, node);
+        }
         break;
     case HF_EFFECT_PG_FOLLOW:
         ok = ok && p->running;

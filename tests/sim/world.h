@@ -29,7 +29,7 @@ enum {
 };
 #define SIM_MS         ((sim_time)1000)
 #define SIM_SECOND     ((sim_time)1000000)
-#define SIM_GRACE      (1000 * SIM_MS) /* guarded: from a lease's end to the fencer's hard end */
+#define SIM_GRACE      (1000 * SIM_MS)  /* guarded: from a lease's end to the fencer's hard end */
 #define SIM_WALL_START 1700000000000000 /* the wall clock when a seed begins */
 
 struct sim_config {
@@ -184,6 +184,7 @@ struct sim_coord {
     bool routing;
     int member; /* etcd member asked first */
     bool failover_asked;
+    bool switch_asked;
 };
 
 enum sim_etcd_op {
@@ -265,6 +266,10 @@ struct sim_etcd {
     X(lost_commits, "commits lost within the prediction")                                          \
     X(busier, "losses of a time busier than any that was seen")                                    \
     X(late_commits, "commits acknowledged within the fencer's bound after a fence")                \
+    X(stops, "clean shutdowns")                                                                    \
+    X(switches, "switchovers asked for")                                                           \
+    X(switched, "switchovers that arrived")                                                        \
+    X(switched_back, "switchovers whose old primary leads again")                                  \
     X(refused_commits, "commits refused by the guard")                                             \
     X(reopened, "leases opened again after a soft fence")                                          \
     X(codec_trips, "codec round trips")                                                            \

@@ -608,6 +608,60 @@ static void unmanaged_primary_is_left_alone(void **state)
     assert_non_null(effect(HF_EFFECT_PG_ADOPT));
 }
 
+static void stop_keeps_the_lease_until_nothing_is_left(void **state)
+{
+    (void)state;
+    primary();
+    command(HF_COMMAND_STOP, 2, "stop.s-0001");
+    assert_int_equal(c.state, HF_NODE_STOPPING);
+    assert_true(position(HF_EFFECT_PERSIST) < position(HF_EFFECT_PG_STOP));
+    assert_null(effect(HF_EFFECT_PAGE)); /* open: its last commits are answered */
+    tick_after(250000);
+    grant_of(c.beat, 2, c.serial, 3);
+    assert_true(effect(HF_EFFECT_PAGE)->open); /* a long shutdown is not cut short */
+    pg.running = pg.known = false;
+    look();
+    assert_int_equal(c.state, HF_NODE_STOPPING);
+    done(true, 0);
+    assert_int_equal(c.state, HF_NODE_FENCING);
+    assert_false(effect(HF_EFFECT_PAGE)->open);
+    assert_int_equal(c.record.surrendered.v, 0);
+    done(true, 0); /* nothing was left to kill */
+    assert_int_equal(c.state, HF_NODE_DOWN);
+    assert_int_equal(c.record.surrendered.v, 2);
+}
+
+static void a_stop_that_outlasts_the_lease_is_cut_short(void **state)
+{
+    (void)state;
+    primary();
+    pg.guard = true;
+    look();
+    command(HF_COMMAND_STOP, 2, "stop.s-0001");
+    tick_after(L_US + 1); /* the guard gives no grace to a server that is going */
+    assert_int_equal(c.state, HF_NODE_FENCING);
+    assert_non_null(effect(HF_EFFECT_PG_KILL));
+}
+
+static void only_the_holder_drains_and_stops(void **state)
+{
+    (void)state;
+    standby();
+    command(HF_COMMAND_DRAIN, 1, "drain.s-0001");
+    assert_int_equal(c.op_status, HF_OP_FAILED);
+    command(HF_COMMAND_STOP, 1, "stop.s-0001");
+    assert_int_equal(c.op_status, HF_OP_FAILED);
+    assert_null(effect(HF_EFFECT_PG_STOP));
+    primary();
+    command(HF_COMMAND_STOP, 3, "stop.s-0002"); /* of an epoch that it does not lead */
+    assert_int_equal(c.op_status, HF_OP_FAILED);
+    command(HF_COMMAND_DRAIN, 2, "drain.s-0003");
+    assert_non_null(effect(HF_EFFECT_PG_DRAIN));
+    done(false, 0);
+    assert_int_equal(c.op_status, HF_OP_FAILED);
+    assert_int_equal(c.state, HF_NODE_PRIMARY);
+}
+
 static void view_of_a_newer_epoch_fences(void **state)
 {
     (void)state;
@@ -675,6 +729,9 @@ int main(void)
         cmocka_unit_test(hand_promotion_is_ended),
         cmocka_unit_test(unmanaged_primary_is_left_alone),
         cmocka_unit_test(view_of_a_newer_epoch_fences),
+        cmocka_unit_test(stop_keeps_the_lease_until_nothing_is_left),
+        cmocka_unit_test(a_stop_that_outlasts_the_lease_is_cut_short),
+        cmocka_unit_test(only_the_holder_drains_and_stops),
         cmocka_unit_test(candidates_are_acknowledged_after_they_are_durable),
         cmocka_unit_test(record_round_trips),
     };

@@ -1,0 +1,113 @@
+# SPDX-License-Identifier: Apache-2.0
+"""A person moves a healthy primary: nothing is lost, nobody is copied anew, and what would not be
+lossless is refused before any client notices."""
+import os
+
+from holdfast_lab.process import LabError, wait_until
+from watch import Client, epoch, finished, healthy
+
+
+def run(lab, to, check=True):
+    return lab.operator.run("switchover", "run", f"{lab.tenant}/{lab.cluster}", "--to", to,
+                            "--wait", "90s", timeout=120, check=check)
+
+
+def other(lab, region):
+    return next(r for r in lab.regions if r != region)
+
+
+def test_the_primary_moves_without_loss(cluster):
+    source = healthy(cluster)
+    target = other(cluster, source)
+    before = epoch(cluster)
+    known = len(cluster.api.operations("switchover"))
+    with Client(cluster, "switch") as client:
+        run(cluster, target)
+        operation = finished(cluster, after=known, kind="switchover")
+        assert operation["result"] == "done" and operation["to"] == cluster.node(target)
+        assert operation["predicted_bytes"] == "0"
+        assert epoch(cluster) == before + 1
+        client.more(50)
+        assert healthy(cluster) == target
+        client.process.stop()
+        found = client.compare(target)
+        assert not found.lost and not found.invented
+    names = [step["name"] for step in operation["steps"]]
+    assert names[:3] == ["drain", "stop", "prepare"]
+    assert "confirm" not in names
+
+
+def test_and_back_the_old_primary_follows_as_it_is(cluster):
+    """Its directory lies on the new primary's history: neither rewind nor copy."""
+    source = healthy(cluster)
+    target = other(cluster, source)
+    mark = os.path.join(cluster.data_dir(source), "was-here")
+    cluster.write(mark, "a copy would have no such file\n")
+    run(cluster, target)
+    assert healthy(cluster) == target
+    assert os.path.exists(mark)
+    os.unlink(mark)
+
+
+def test_what_is_refused_says_why(cluster):
+    source = healthy(cluster)
+    before = epoch(cluster)
+    answer = run(cluster, source, check=False)
+    assert answer.returncode == 13 or answer.returncode == 1, answer
+    assert "REFUSED" in answer.stdout and "NO_TARGET" in answer.stdout
+    cluster.operator.run("cluster", "pause", f"{cluster.tenant}/{cluster.cluster}")
+    try:
+        assert "PAUSED" in run(cluster, other(cluster, source), check=False).stdout
+    finally:
+        cluster.operator.run("cluster", "resume", f"{cluster.tenant}/{cluster.cluster}")
+    assert epoch(cluster) == before
+
+
+def test_an_archive_that_fails_is_found_before_clients_notice(cluster):
+    """The repository goes away after the request was accepted: nothing drains, nothing stops."""
+    source = healthy(cluster)
+    before = epoch(cluster)
+    known = len(cluster.api.operations("switchover"))
+    store = os.path.join(cluster.region_dir(source), "store")
+    with Client(cluster, "undrained") as client:
+        os.chmod(store, 0)
+        try:
+            answer = run(cluster, other(cluster, source), check=False)
+            assert answer.returncode != 0
+            # Refused at once when the agent had noticed already, else by the drain.
+            if "ARCHIVE" not in answer.stdout:
+                operation = finished(cluster, after=known, kind="switchover", seconds=120)
+                assert operation["result"] == "failed"
+                assert "NOT_DRAINED" in [r["rule"] for r in operation["reasons"]]
+        finally:
+            os.chmod(store, 0o755)
+        client.more(20)
+        assert client.failures() == []
+    assert epoch(cluster) == before and healthy(cluster) == source
+
+
+def test_a_target_that_dies_in_between_is_not_waited_for(cluster):
+    """The target's PostgreSQL is gone when the primary has stopped: the old one leads again."""
+    source = healthy(cluster)
+    target = other(cluster, source)
+    known = len(cluster.api.operations("switchover"))
+    with Client(cluster, "switch-back") as client:
+        cluster.operator.run("switchover", "run", f"{cluster.tenant}/{cluster.cluster}", "--to",
+                             target)
+
+        def stopping():
+            found = cluster.api.operations("switchover")
+            return len(found) > known and found[0]["steps"][-1]["name"] != "drain" or \
+                any(s["name"] == "stop" and s["state"] != "waiting" for s in found[0]["steps"])
+        wait_until("the primary to be told to stop", 60, stopping, 0.01)
+        try:
+            cluster.kill_postmaster(target)
+        except LabError:
+            pass  # it is the primary's turn already
+        operation = finished(cluster, after=known, kind="switchover", seconds=120)
+        assert operation["result"] == "done", operation
+        client.more(20)
+        primary = healthy(cluster)
+        client.process.stop()
+        found = client.compare(primary)
+        assert not found.lost and not found.invented
