@@ -147,6 +147,8 @@ struct hf_agent_core {
     enum hf_node_state state;
     struct hf_pg_observation pg;
     bool pg_seen;
+    hf_tli reached; /* newest timeline that the running standby was on; 0 = not known. Without a
+                       receiver PostgreSQL names the one of its last restart point. */
     uint64_t life;
     uint64_t beat; /* last heartbeat sent */
     hf_lclk beat_at;

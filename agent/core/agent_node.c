@@ -31,6 +31,9 @@ static void prepare_done(struct hf_agent_step *s, const struct hf_agent_event *e
     }
     c->final = e->end;
     c->final_timeline = e->timeline;
+    if (c->pg.running && e->timeline.v > c->reached.v) {
+        c->reached = e->timeline;
+    }
     c->final_known = e->end.v != 0;
     c->prepared_done = c->record.prepared;
     hf_agent_enter(s, HF_NODE_PREPARED);
@@ -58,6 +61,9 @@ static void standby_done(struct hf_agent_step *s, const struct hf_agent_event *e
 {
     struct hf_agent_core *c = s->c;
     op_end(c, e->ok, e->error);
+    if (copied) {
+        c->reached = HF_TLI(0); /* another directory */
+    }
     if (copied && e->ok) {
         c->record.copying = false;
         hf_agent_persist(s);
@@ -202,6 +208,18 @@ static void settle(struct hf_agent_step *s)
     }
 }
 
+/* While a standby runs its timeline only grows. */
+static void keep_timeline(struct hf_agent_core *c)
+{
+    if (!c->pg.running) {
+        c->reached = HF_TLI(0);
+    } else if (c->pg.known && c->pg.timeline.v > c->reached.v) {
+        c->reached = c->pg.timeline;
+    } else if (c->pg.known && c->pg.in_recovery) {
+        c->pg.timeline = c->reached;
+    }
+}
+
 void hf_agent_on_pg(struct hf_agent_step *s, const struct hf_pg_observation *pg)
 {
     struct hf_agent_core *c = s->c;
@@ -216,6 +234,7 @@ void hf_agent_on_pg(struct hf_agent_step *s, const struct hf_pg_observation *pg)
     } else {
         c->pg = *pg;
     }
+    keep_timeline(c);
     c->pg_seen = true;
     switch (c->state) {
     case HF_NODE_UNKNOWN:

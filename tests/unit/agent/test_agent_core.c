@@ -643,6 +643,32 @@ static void a_stop_that_outlasts_the_lease_is_cut_short(void **state)
     assert_non_null(effect(HF_EFFECT_PG_KILL));
 }
 
+/* Without a receiver PostgreSQL names the timeline of its last restart point. */
+static void a_standby_that_lost_its_receiver_keeps_its_timeline(void **state)
+{
+    (void)state;
+    standby();
+    pg.timeline = HF_TLI(3);
+    look();
+    pg.timeline = HF_TLI(1);
+    pg.streaming = false;
+    look();
+    assert_int_equal(c.pg.timeline.v, 3);
+    pg.running = pg.known = false; /* down: whatever starts next is looked at anew */
+    look();
+    pg.running = pg.known = true;
+    look();
+    assert_int_equal(c.pg.timeline.v, 1);
+    command(HF_COMMAND_PREPARE, 2, "prepare.2.us-1"); /* asks PostgreSQL itself */
+    step((struct hf_agent_event){.kind = HF_EVENT_EFFECT_DONE,
+                                 .effect_id = c.effect_running,
+                                 .ok = true,
+                                 .end = {0x6000},
+                                 .timeline = {3}});
+    look();
+    assert_int_equal(c.pg.timeline.v, 3);
+}
+
 static void only_the_holder_drains_and_stops(void **state)
 {
     (void)state;
@@ -732,6 +758,7 @@ int main(void)
         cmocka_unit_test(stop_keeps_the_lease_until_nothing_is_left),
         cmocka_unit_test(a_stop_that_outlasts_the_lease_is_cut_short),
         cmocka_unit_test(only_the_holder_drains_and_stops),
+        cmocka_unit_test(a_standby_that_lost_its_receiver_keeps_its_timeline),
         cmocka_unit_test(candidates_are_acknowledged_after_they_are_durable),
         cmocka_unit_test(record_round_trips),
     };
