@@ -157,7 +157,7 @@ const struct hf_ctl_command HF_CTL_COMMANDS[] = {
     {.name = "failover run", WHICH, .options = RUN, .doc = "fail over", .run = hf_ctl_failover_run},
     {.name = "operation list",
      WHICH,
-     .doc = "failovers, backups, rejoins, newest first",
+     .doc = "first adoption, failovers, backups; newest first",
      .run = hf_ctl_operation_list},
     {.name = "operation show",
      .words = "TENANT/CLUSTER ID",
