@@ -111,7 +111,6 @@ struct sim_agent {
     bool disk_present;
     bool started; /* ever: its state directory exists */
     bool runs;    /* past its start */
-    sim_time started_at;
     int pending_first;
     int pending_count;
     struct sim_pending pending[SIM_PENDING_MAX];
@@ -172,6 +171,7 @@ struct sim_coord {
     struct hf_node_view known[SIM_NODES]; /* by node, what heartbeats told */
     hf_lclk ticked;
     struct hf_exposure_ring ring;
+    sim_time ring_since; /* true time of the first sample in it */
     struct hf_grant_wait wait;
     uint64_t sequence;
     uint32_t conn[SIM_NODES]; /* the connection that is the node's present one, 0 none */
