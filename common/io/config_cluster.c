@@ -91,7 +91,7 @@ static const struct hf_option FAILOVER_OPTIONS[] = {
     {.key = "exclude",
      .type = HF_OPTION_LIST,
      .sub = REGION_NAME,
-     .doc = "regions that are never promoted automatically",
+     .doc = "regions that are never promoted, at a person's request neither",
      HF_OPTION_ARRAY(struct hf_policy, failover.exclude.v, failover.exclude.count)},
     {.key = "max_loss",
      .type = HF_OPTION_SECTION,
@@ -101,7 +101,9 @@ static const struct hf_option FAILOVER_OPTIONS[] = {
      .type = HF_OPTION_ENUM,
      .values = HF_EXCESS_LOSS_NAMES,
      .fallback = "wait",
-     .doc = "what to do above max_loss",
+     .doc =
+         "above max_loss; wait and ask (no difference yet): the plan waits for a person; promote: "
+         "it goes on",
      HF_OPTION_AT(struct hf_policy, failover.on_excess_loss)},
     END};
 
