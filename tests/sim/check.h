@@ -74,8 +74,8 @@ struct sim_truth {
     bool state_known;
     struct hf_plan plan; /* last committed */
     bool plan_known;
-    int64_t
-        seen_since; /* the coordinator that predicted the plan's loss saw the primary from here */
+    int predictor;      /* coordinator that predicted the plan's loss */
+    int64_t seen_since; /* from when on it saw the primary */
     int acks;
     struct sim_ack ack[SIM_ACKS];
     struct sim_timeline timeline[SIM_TIMELINES];

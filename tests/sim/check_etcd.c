@@ -115,6 +115,7 @@ void sim_check_commit(struct sim_world *w, int coord, const struct hf_cluster_st
     check_choice(w, s);
     if (plan != NULL && !w->failed) {
         if (plan->step == HF_STEP_GAP) {
+            t->predictor = coord;
             t->seen_since = w->coords[coord].ring_since;
         }
         check_plan(w, s, plan);

@@ -12,7 +12,7 @@
 #include <sys/wait.h>
 #include <unistd.h>
 
-enum { WORKERS = 2, REPLAY_EACH = 100, BUSIER_EACH = 1000 };
+enum { WORKERS = 2, REPLAY_EACH = 100, EXCUSED_EACH = 1000 };
 
 /* Shared with a worker. */
 struct slot {
@@ -195,12 +195,13 @@ static void print_verdicts(const struct sim_result *r, int *passed, int *failed)
     verdict(r->not_replayed == 0, "a seed that is run again does the same", passed, failed);
     verdict(r->stats.seeds_promoted * 2 >= r->stats.seeds, "at least half reach a promotion",
             passed, failed);
-    /* A prediction of bytes is excused when the time that nobody saw was the busiest (check_pg.c).
-     * Measured: SIMRATE. Twenty times as often would be
-     * a prediction that says too little, not the world. */
-    verdict(r->stats.busier * BUSIER_EACH <= r->stats.promotions + BUSIER_EACH,
-            "a busier time excuses a prediction at most once in 1,000 promotions, and one more",
-            passed, failed);
+    /* When the time that nobody saw was the busiest, or the predicting machine was paused with its
+     * clock (check_pg.c). Measured over 40,000 seeds: 3 of 38,943 promotions. More than one in
+     * 1,000 would be predictions that say too little, not the world. */
+    verdict((r->stats.busier + r->stats.stood_still) * EXCUSED_EACH <=
+                r->stats.promotions + EXCUSED_EACH,
+            "a prediction is excused at most once in 1,000 promotions, and one more", passed,
+            failed);
 }
 
 /* The seeds of the file, one a line, '#' begins a comment. Each is a test. */

@@ -57,6 +57,8 @@ struct sim_host {
     int rate_ppm;
     sim_time paused_until; /* whole machine */
     bool clock_stops;      /* its clock stands still in that pause */
+    sim_time stood_us;     /* how long it last did */
+    sim_time stood_until;
     sim_time disk_stalled_until;
 };
 
@@ -263,6 +265,7 @@ struct sim_etcd {
     X(commits, "commits acknowledged")                                                             \
     X(lost_commits, "commits lost within the prediction")                                          \
     X(busier, "losses of a time busier than any that was seen")                                    \
+    X(stood_still, "losses predicted by a clock that had stood still")                             \
     X(late_commits, "commits acknowledged within the fencer's bound after a fence")                \
     X(refused_commits, "commits refused by the guard")                                             \
     X(codec_trips, "codec round trips")                                                            \
