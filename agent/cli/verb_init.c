@@ -189,6 +189,9 @@ static void print_next(const struct hf_cli *cli)
     char self[HF_PATH_SIZE];
     ssize_t n = readlink("/proc/self/exe", self, sizeof(self) - 1);
     self[n > 0 ? n : 0] = '\0';
+    /* PostgreSQL runs the command in its data directory. */
+    char *absolute = realpath(cli->config_path, NULL);
+    const char *config = absolute != NULL ? absolute : cli->config_path;
     const char *key = cli->config->encryption.keys[0].file;
     fprintf(stderr,
             "\nWhat to do next:\n"
@@ -199,8 +202,9 @@ static void print_next(const struct hf_cli *cli)
             "     archive_command = '%s archive-push --config %s %%p'\n"
             "3. Look:     %s list --config %s\n"
             "4. Try it:   %s restore --config %s --to /some/empty/directory\n",
-            key[0] != '\0' ? key : "(see encryption in the configuration)", self, cli->config_path,
-            self, cli->config_path, self, cli->config_path);
+            key[0] != '\0' ? key : "(see encryption in the configuration)", self, config, self,
+            config, self, config);
+    free(absolute);
 }
 
 static hf_result prepare(struct hf_cli *cli, const struct words *w, uint64_t *ret_system_id,

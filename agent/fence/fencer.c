@@ -243,9 +243,15 @@ static void watch(struct hf_fencer *f)
 
 int hf_fencer_main(int argc, char **argv)
 {
+    static const char usage[] = "usage: holdfast-fencer --page FILE --lock FILE\n";
     struct fencer_args args = {.page = NULL};
+    if (argc == 2 && (strcmp(argv[1], "--help") == 0 || strcmp(argv[1], "-h") == 0)) {
+        dprintf(STDOUT_FILENO, "%sEnds PostgreSQL when its lease is over; the agent starts it.\n",
+                usage);
+        return 0;
+    }
     if (!parse(argc, argv, &args)) {
-        dprintf(STDERR_FILENO, "usage: holdfast-fencer --page FILE --lock FILE\n");
+        dprintf(STDERR_FILENO, "%s", usage);
         return 2;
     }
     static struct hf_fencer f;

@@ -247,6 +247,11 @@ static hf_result check_duration(const char *path, hf_dur d, char *ret_path, stru
 
 hf_result hf_policy_check_enforced(const struct hf_policy *policy, struct hf_err *err)
 {
+    if (policy->level == HF_LEVEL_ROUTE) {
+        return hf_fail(err, HF_E_REFUSED,
+                       "NOT_ENFORCED: level: at \"route\" nothing more is done than at \"measure\" "
+                       "by this version; the name follows the primary at level \"manage\"");
+    }
     if (policy->acknowledge.kind != HF_ACKNOWLEDGE_OWN) {
         return hf_fail(err, HF_E_REFUSED,
                        "NOT_ENFORCED: wal.acknowledge: WAL is acknowledged when it is durable in "
@@ -263,6 +268,20 @@ hf_result hf_policy_check_enforced(const struct hf_policy *policy, struct hf_err
         return hf_fail(err, HF_E_REFUSED,
                        "NOT_ENFORCED: bootstrap: make the first database by hand (initdb, or "
                        "holdfast-agent restore), then \"adopt:NODE\"");
+    }
+    return hf_done();
+}
+
+hf_result hf_policy_check_change(const struct hf_policy *from, const struct hf_policy *to,
+                                 struct hf_err *err)
+{
+    if (from->level == HF_LEVEL_MANAGE && to->level < HF_LEVEL_MANAGE) {
+        return hf_fail(
+            err, HF_E_REFUSED,
+            "LEVEL_LOWERED: the cluster is at level \"manage\" and cannot go back to "
+            "\"%s\" in this version: its primary would go on under a lease and be fenced "
+            "at the end of it; \"holdfast cluster pause\" stops automatic decisions",
+            HF_LEVEL_NAMES[to->level]);
     }
     return hf_done();
 }

@@ -131,6 +131,10 @@ hf_result hf_policy_check(const struct hf_policy *policy, char *ret_path,
 /* What this version accepts in a file but cannot keep yet: a promise that nobody enforces is worse
  * than none. HF_E_REFUSED names the option and what is carried out instead. */
 hf_result hf_policy_check_enforced(const struct hf_policy *policy, struct hf_err *err) HF_MUST_USE;
+/* May the policy of a cluster that has `from` become `to`? HF_E_REFUSED: LEVEL_LOWERED, as long as
+ * agents are not told to let go of a lease without ending PostgreSQL. */
+hf_result hf_policy_check_change(const struct hf_policy *from, const struct hf_policy *to,
+                                 struct hf_err *err) HF_MUST_USE;
 
 /* The shape of a schedule: "" (never), five fields, or @daily and the like. HF_E_INVALID. */
 hf_result hf_policy_check_cron(const char *cron, struct hf_err *err) HF_MUST_USE;

@@ -22,7 +22,7 @@ enum hf_step {
     HF_STEP_PREPARE, /* every node adopts the epoch and reports its end (L9) */
     HF_STEP_FENCE,   /* wait for proof: surrender, or every lease and promise over */
     HF_STEP_SELECT,  /* highest final position; the choice is persisted (L11) */
-    HF_STEP_GAP,     /* fetch what other reachable places have beyond it */
+    HF_STEP_GAP,     /* what other reachable places have beyond it is named */
     HF_STEP_LOSS,    /* predicted loss against the policy */
     HF_STEP_CONFIRM, /* waits for a person (policy) */
     HF_STEP_RESERVE, /* the timeline number (L14) */

@@ -65,7 +65,9 @@ static const struct hf_option KEEP_OPTIONS[] = {
      .fallback = "0",
      .min = 0,
      .max = 10000,
-     .doc = "newest backups of this entry that are kept; 0 = all",
+     .doc =
+         "newest backups of this entry that are kept, 0 = all; no effect yet: nothing expires by "
+         "itself",
      HF_OPTION_AT(struct hf_policy_backup, keep_last)},
     END};
 
@@ -85,18 +87,19 @@ const struct hf_option HF_CONFIG_BACKUP_POLICY_OPTIONS[] = {
      .type = HF_OPTION_TEXT,
      .text_optional = true,
      .doc = "when: minute hour day month weekday, or @hourly, @daily, @weekly, @monthly, @yearly; "
-            "empty: only when asked",
+            "no effect yet: a backup starts only when asked (warning UNSCHEDULED)",
      HF_OPTION_AT(struct hf_policy_backup, cron)},
     {.key = "zone",
      .type = HF_OPTION_TEXT,
      .fallback = "UTC",
-     .doc = "time zone of cron (IANA name)",
+     .doc = "time zone of cron (IANA name); no effect yet, as cron",
      HF_OPTION_AT(struct hf_policy_backup, zone)},
     {.key = "from",
      .type = HF_OPTION_ENUM,
      .values = HF_POLICY_BACKUP_FROM_NAMES,
      .fallback = "standby",
-     .doc = "node that is read; standby: the primary when there is no standby",
+     .doc = "node that is read by backup create --name; standby: the primary when there is no "
+            "standby",
      HF_OPTION_AT(struct hf_policy_backup, from)},
     {.key = "keep",
      .type = HF_OPTION_SECTION,
@@ -149,7 +152,8 @@ static const struct hf_option POSTGRESQL_OPTIONS[] = {
      .fallback = "observe",
      .doc =
          "who starts PostgreSQL: nobody here, the agent itself, or a systemd unit that the agent "
-         "commands",
+         "commands; with coordinators the last two archive WAL only while the node leads its "
+         "cluster, so below level manage archiving needs observe",
      HF_OPTION_AT(struct hf_config_postgresql, manage)},
     {.key = "fence_grace",
      .type = HF_OPTION_DURATION,
@@ -305,7 +309,7 @@ static const struct hf_option STANDALONE_OPTIONS[] = {
     {.key = "backups",
      .type = HF_OPTION_RECORDS,
      .sub = HF_CONFIG_BACKUP_POLICY_OPTIONS,
-     .doc = "schedules and retention, as in cluster.yaml",
+     .doc = "no effect yet: take backups and expire them by holdfast-agent backup and expire",
      HF_OPTION_ARRAY(struct hf_config_agent, standalone.backups, standalone.backup_count)},
     END};
 
@@ -392,7 +396,7 @@ const struct hf_option HF_CONFIG_AGENT_OPTIONS[] = {
     {.key = "standalone",
      .type = HF_OPTION_SECTION,
      .sub = STANDALONE_OPTIONS,
-     .doc = "used only while coordinators is empty; else the cluster policy says it"},
+     .doc = "no effect yet: for an agent that works alone, without coordinators"},
     END};
 
 const struct hf_config_repository *hf_config_agent_local(const struct hf_config_agent *agent)

@@ -34,13 +34,16 @@ static const struct hf_option RPO_OPTIONS[] = {
      .type = HF_OPTION_ENUM,
      .values = HF_ENFORCEMENT_NAMES,
      .fallback = "alert",
-     .doc = "what is done when the target is in danger",
+     .doc = "what is done when the target is in danger; no difference yet between observe and "
+            "alert: above the target the status warns and the verdict is AT_RISK; throttle and "
+            "block are refused",
      HF_OPTION_AT(struct hf_policy, rpo.enforcement)},
     {.key = "unknown",
      .type = HF_OPTION_ENUM,
      .values = HF_ENFORCEMENT_NAMES,
      .fallback = "alert",
-     .doc = "what is done while the exposure cannot be measured",
+     .doc = "what is done while the exposure cannot be measured; no effect yet: the status warns "
+            "whatever is set; throttle and block are refused",
      HF_OPTION_AT(struct hf_policy, rpo.unknown)},
     END};
 
@@ -49,7 +52,9 @@ static const struct hf_option RTO_OPTIONS[] = {{.key = "target",
                                                 .min = 1000000,
                                                 .max = DAY_US,
                                                 .fallback = "60s",
-                                                .doc = "most that an outage should last",
+                                                .doc = "most that an outage should last; no "
+                                                       "effect yet: nothing is measured "
+                                                       "against it",
                                                 HF_OPTION_AT(struct hf_policy, rto_target)},
                                                END};
 
@@ -86,7 +91,7 @@ static const struct hf_option FAILOVER_OPTIONS[] = {
     {.key = "exclude",
      .type = HF_OPTION_LIST,
      .sub = REGION_NAME,
-     .doc = "regions that are never promoted automatically",
+     .doc = "regions that are never promoted, at a person's request neither",
      HF_OPTION_ARRAY(struct hf_policy, failover.exclude.v, failover.exclude.count)},
     {.key = "max_loss",
      .type = HF_OPTION_SECTION,
@@ -96,7 +101,9 @@ static const struct hf_option FAILOVER_OPTIONS[] = {
      .type = HF_OPTION_ENUM,
      .values = HF_EXCESS_LOSS_NAMES,
      .fallback = "wait",
-     .doc = "what to do above max_loss",
+     .doc =
+         "above max_loss; wait and ask (no difference yet): the plan waits for a person; promote: "
+         "it goes on",
      HF_OPTION_AT(struct hf_policy, failover.on_excess_loss)},
     END};
 
@@ -112,7 +119,7 @@ static const struct hf_option WAL_OPTIONS[] = {
      .arg_size = sizeof(int32_t),
      .fallback = "own",
      .doc = "when archived WAL counts as done for PostgreSQL: durable in the own region's "
-            "repository, in N others besides, or in all",
+            "repository, in N others besides, or in all; only own is accepted by this version",
      HF_OPTION_AT(struct hf_policy, acknowledge.kind)},
     END};
 
@@ -169,7 +176,8 @@ const struct hf_option HF_CONFIG_CLUSTER_OPTIONS[] = {
      .type = HF_OPTION_ENUM,
      .values = HF_LEVEL_NAMES,
      .fallback = "observe",
-     .doc = "how much Holdfast may do; each level includes those before it",
+     .doc = "how much Holdfast may do; each level includes those before it; route is refused, and "
+            "manage is not left again, in this version",
      HF_OPTION_AT(struct hf_policy, level)},
     {.key = "bootstrap",
      .type = HF_OPTION_TAGGED,
@@ -179,7 +187,8 @@ const struct hf_option HF_CONFIG_CLUSTER_OPTIONS[] = {
      .arg_offset = offsetof(struct hf_policy, bootstrap.name),
      .arg_size = sizeof(hf_name),
      .required = true,
-     .doc = "where the first primary comes from: a running one, a new one, a repository",
+     .doc = "where the first primary comes from: a running one, a new one, a repository; only "
+            "adopt is accepted by this version",
      HF_OPTION_AT(struct hf_policy, bootstrap.kind)},
     {.key = "rpo",
      .type = HF_OPTION_SECTION,
@@ -200,7 +209,7 @@ const struct hf_option HF_CONFIG_CLUSTER_OPTIONS[] = {
     {.key = "backups",
      .type = HF_OPTION_RECORDS,
      .sub = HF_CONFIG_BACKUP_POLICY_OPTIONS,
-     .doc = "schedules and retention",
+     .doc = "named kinds of backups; nothing is scheduled and nothing expires by itself yet",
      HF_OPTION_ARRAY(struct hf_policy, backups, backup_count)},
     END};
 

@@ -397,6 +397,9 @@ static hf_result cluster_put(struct call *call, const struct hf_api_request *req
         answer_stale(call, c->policy_revision, revision);
         return hf_done();
     }
+    if (c->policy != NULL) {
+        HF_TRY(hf_policy_check_change(c->policy, policy, err));
+    }
     const struct hf_carry_request q = {.kind = HF_CARRY_POLICY,
                                        .cluster = c,
                                        .policy = policy,

@@ -167,7 +167,7 @@ const struct hf_ctl_command HF_CTL_COMMANDS[] = {
      .run = hf_ctl_switchover_run},
     {.name = "operation list",
      WHICH,
-     .doc = "failovers, backups, rejoins, newest first",
+     .doc = "first adoption, failovers, backups; newest first",
      .run = hf_ctl_operation_list},
     {.name = "operation show",
      .words = "TENANT/CLUSTER ID",

@@ -108,6 +108,11 @@ def test_policies_have_preconditions(lab):
     status, shown = lab.api.ask(lab.api.leader(), "GET", "/v1/clusters/demo/one")
     assert shown["policy"]["level"] == "measure" and shown["revision"] == changed["revision"]
     assert shown["state"]["epoch"] == "0" and shown["state"]["primary"] is None
+    status, changed = apply(lab, "one", headers={"If-Match": changed["revision"]}, level="manage")
+    assert status == 200
+    status, error = apply(lab, "one", headers={"If-Match": changed["revision"]}, level="measure")
+    assert (status, error["error"]["rule"]) == (422, "LEVEL_LOWERED")
+    assert apply(lab, "two", level="route")[1]["error"]["rule"] == "NOT_ENFORCED"
     assert apply(lab, "two", surprise=1)[1]["error"]["code"] == "invalid"
     assert apply(lab, "two", bootstrap={"kind": "adopt", "name": "xx"})[0] == 400
 

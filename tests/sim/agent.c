@@ -246,7 +246,6 @@ void sim_agent_start(struct sim_world *w, int node)
                        sim_rand(&w->rng), sim_clock(w, node));
     a->started = true;
     a->runs = true;
-    a->started_at = w->now;
     a->pending_first = a->pending_count = 0;
     a->persisting = false;
     a->op_running = false;

@@ -74,6 +74,8 @@ struct sim_truth {
     bool state_known;
     struct hf_plan plan; /* last committed */
     bool plan_known;
+    int predictor;      /* coordinator that predicted the plan's loss */
+    int64_t seen_since; /* from when on it saw the primary */
     int acks;
     struct sim_ack ack[SIM_ACKS];
     struct sim_timeline timeline[SIM_TIMELINES];
@@ -114,7 +116,7 @@ void sim_check_promoted(struct sim_world *w, int node, uint32_t timeline, uint32
 bool sim_history_contains(const struct sim_world *w, uint32_t of, uint32_t t, uint64_t lsn);
 
 /* check_etcd.c */
-void sim_check_commit(struct sim_world *w, const struct hf_cluster_state *state,
+void sim_check_commit(struct sim_world *w, int coord, const struct hf_cluster_state *state,
                       const struct hf_plan *plan, hf_tli reserve);
 void sim_check_coord_send(struct sim_world *w, const struct hf_message *message, int node);
 /* Healed and settled: true from the moment on when everything is as it should be. */

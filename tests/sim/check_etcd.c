@@ -108,7 +108,7 @@ static void check_plan(struct sim_world *w, const struct hf_cluster_state *s,
     t->plan_known = true;
 }
 
-void sim_check_commit(struct sim_world *w, const struct hf_cluster_state *s,
+void sim_check_commit(struct sim_world *w, int coord, const struct hf_cluster_state *s,
                       const struct hf_plan *plan, hf_tli reserve)
 {
     struct sim_truth *t = &w->truth;
@@ -120,6 +120,10 @@ void sim_check_commit(struct sim_world *w, const struct hf_cluster_state *s,
     fence_proof(w, s->fenced.v, "fenced");
     check_choice(w, s);
     if (plan != NULL && !w->failed) {
+        if (plan->step == HF_STEP_GAP) {
+            t->predictor = coord;
+            t->seen_since = w->coords[coord].ring_since;
+        }
         check_plan(w, s, plan);
     }
     if (reserve.v != 0 && reserve.v < SIM_TIMELINES) {

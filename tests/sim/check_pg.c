@@ -140,18 +140,15 @@ static struct loss find_lost(struct sim_world *w, uint32_t timeline)
     return loss;
 }
 
-/* The prediction takes the busiest time of the last minute for what came unseen. It is held to that
- * only where the primary had been as busy for as long before, in this tenure and life of its agent.
- */
+/* The prediction takes the busiest time of the last minute for what came unseen, as far as the
+ * coordinator that made it had seen the primary: in this tenure, this life of its agent, and its
+ * own. It is held to that only where the primary had been as busy for as long before. */
 static bool as_busy_before(const struct sim_world *w, const struct loss *lost)
 {
     const struct sim_truth *t = &w->truth;
-    int from = sim_node_by_name(t->plan.from.s);
     sim_time span = t->plan.loss.time.us;
     sim_time least = lost->oldest - 60 * SIM_SECOND;
-    if (from >= 0 && w->agents[from].started_at > least) {
-        least = w->agents[from].started_at;
-    }
+    least = t->seen_since > least ? t->seen_since : least;
     int first = 0;
     /* What came after the last sample that counts was not seen. */
     sim_time selected = t->plan.entered_us[HF_STEP_GAP] - SIM_WALL_START;
@@ -197,11 +194,18 @@ static void check_loss(struct sim_world *w, int node, const struct loss *lost)
         }
     }
     bool more = lost->bytes > p->loss.bytes;
-    if (more && !as_busy_before(w, lost)) {
+    bool older = lost->newest - lost->oldest > p->loss.time.us + 50 * SIM_MS;
+    /* A machine that was paused with its clock does not know how long nothing was seen. */
+    const struct sim_host *h = &w->hosts[SIM_HOST_COORD + w->truth.predictor];
+    bool stood = h->stood_until > lost->oldest &&
+                 lost->newest - lost->oldest <= p->loss.time.us + h->stood_us + 50 * SIM_MS;
+    if (lost->count > 0 && (more || older) && stood) {
+        w->stats.stood_still++;
+        more = older = false;
+    } else if (more && !as_busy_before(w, lost)) {
         w->stats.busier++;
         more = false;
     }
-    bool older = lost->newest - lost->oldest > p->loss.time.us + 50 * SIM_MS;
     if (lost->count > 0 && (more || older)) {
         sim_fail(w, SIM_CHECK_LOSS,
                  "plan %s predicted %llu bytes and %lld us; %d commits of %llu bytes and %lld us "

@@ -61,6 +61,7 @@ static void heartbeat(struct sim_world *w, int coord, int agent, const struct hf
     }
     if (b->state == HF_NODE_PRIMARY && b->written.v != 0) {
         hf_exposure_add(&c->ring, b->lease_epoch, b->life, b->clock_us, b->written, now);
+        c->ring_since = c->ring.count == 1 ? w->now : c->ring_since;
     }
     if (!c->loaded || !sim_coord_active(w, coord)) {
         return;

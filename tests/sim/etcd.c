@@ -146,7 +146,7 @@ static void write_records(struct sim_world *w, struct sim_etcd_request *r)
         s->timeline_revision[r->reserve.v] = s->revision;
     }
     w->stats.writes++;
-    sim_check_commit(w, &s->state, r->with_plan ? &r->plan : NULL, r->reserve);
+    sim_check_commit(w, r->coord, &s->state, r->with_plan ? &r->plan : NULL, r->reserve);
 }
 
 static void lead_write(struct sim_world *w, struct sim_etcd_request *r)

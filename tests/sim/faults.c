@@ -329,6 +329,8 @@ void sim_fault_end(struct sim_world *w, enum sim_restore what, int64_t value)
     case SIM_RESTORE_CLOCK:
         if (w->hosts[which].clock_stops) {
             w->hosts[which].clock_stops = false;
+            w->hosts[which].stood_us = w->now - w->hosts[which].true_base;
+            w->hosts[which].stood_until = w->now;
             w->hosts[which].true_base = w->now;
         }
         break;

@@ -21,6 +21,7 @@ struct options {
     bool plants; /* every planted bug */
     const char *plant;
     const char *list; /* file of seeds that failed once */
+    const char *commit;
 };
 
 static const char *const plant_names[HF_PLANT_COUNT] = {
@@ -44,6 +45,7 @@ static int usage(FILE *out)
     fputs("usage: holdfast-sim [--from S] [--seeds N]      run N seeds (default 20000)\n"
           "       holdfast-sim --seed S [--trace]          run one\n"
           "       holdfast-sim --list FILE [...]           first the seeds of this file\n"
+          "       holdfast-sim --commit HASH [...]         printed with a seed that fails\n"
           "       holdfast-sim --list-plants               planted bugs\n"
           "       holdfast-sim --plant NAME|NUMBER [...]   find one (builds with -DHF_PLANT=ON)\n"
           "       holdfast-sim --plants [--seeds N]        find each within N seeds (2000)\n",
@@ -79,6 +81,9 @@ static bool parse(int argc, char **argv, struct options *o)
             i++;
         } else if (strcmp(a, "--plant") == 0 && value != NULL) {
             o->plant = value;
+            i++;
+        } else if (strcmp(a, "--commit") == 0 && value != NULL) {
+            o->commit = value;
             i++;
         } else if (strcmp(a, "--list") == 0 && value != NULL) {
             o->list = value;
@@ -131,6 +136,9 @@ static int run_one(const struct options *o)
            w->seed_faults, w->failed ? sim_check_text[w->failed_check] : "ok",
            w->failed ? ": " : "", w->failed ? w->failure : "");
     bool failed = w->failed;
+    if (failed) {
+        printf("commit %s\n", o->commit);
+    }
     printf("sim: %d passed, %d failed\n", failed ? 0 : 1, failed ? 1 : 0);
     hf_free(w);
     return failed ? 1 : 0;
@@ -166,7 +174,7 @@ static int run_plants(const struct options *o)
 
 int main(int argc, char **argv)
 {
-    struct options o = {0};
+    struct options o = {.commit = "unknown"};
     if (argc == 2 && strcmp(argv[1], "--list-plants") == 0) {
         return list_plants();
     }
@@ -188,5 +196,5 @@ int main(int argc, char **argv)
     if (plant != HF_PLANT_NONE || o.plants) {
         return run_plants(&o);
     }
-    return sim_report_all(o.list, o.from, o.seeds != 0 ? o.seeds : DEFAULT_SEEDS);
+    return sim_report_all(o.list, o.from, o.seeds != 0 ? o.seeds : DEFAULT_SEEDS, o.commit);
 }

@@ -12,7 +12,7 @@
 #include <sys/wait.h>
 #include <unistd.h>
 
-enum { WORKERS = 2, REPLAY_EACH = 100 };
+enum { WORKERS = 2, REPLAY_EACH = 100, EXCUSED_EACH = 1000 };
 
 /* Shared with a worker. */
 struct slot {
@@ -195,10 +195,17 @@ static void print_verdicts(const struct sim_result *r, int *passed, int *failed)
     verdict(r->not_replayed == 0, "a seed that is run again does the same", passed, failed);
     verdict(r->stats.seeds_promoted * 2 >= r->stats.seeds, "at least half reach a promotion",
             passed, failed);
+    /* When the time that nobody saw was the busiest, or the predicting machine was paused with its
+     * clock (check_pg.c). Measured over 40,000 seeds: 3 of 38,943 promotions. More than one in
+     * 1,000 would be predictions that say too little, not the world. */
+    verdict((r->stats.busier + r->stats.stood_still) * EXCUSED_EACH <=
+                r->stats.promotions + EXCUSED_EACH,
+            "a prediction is excused at most once in 1,000 promotions, and one more", passed,
+            failed);
 }
 
 /* The seeds of the file, one a line, '#' begins a comment. Each is a test. */
-static void replay(const char *list, int *passed, int *failed)
+static void replay(const char *list, const char *commit, int *passed, int *failed)
 {
     FILE *f = fopen(list, "re");
     char line[256];
@@ -215,7 +222,8 @@ static void replay(const char *list, int *passed, int *failed)
         }
         sim_world_run(w, seed, false);
         if (w->failed) {
-            printf("seed %" PRIu64 ": %s: %s\n", seed, sim_check_text[w->failed_check], w->failure);
+            printf("seed %" PRIu64 " of %s at commit %s: %s: %s\n", seed, list, commit,
+                   sim_check_text[w->failed_check], w->failure);
         }
         *(w->failed ? failed : passed) += 1;
     }
@@ -223,13 +231,13 @@ static void replay(const char *list, int *passed, int *failed)
     fclose(f);
 }
 
-int sim_report_all(const char *list, uint64_t from, uint64_t count)
+int sim_report_all(const char *list, uint64_t from, uint64_t count, const char *commit)
 {
     static struct sim_result r;
     int passed = 0;
     int failed = 0;
     if (list != NULL) {
-        replay(list, &passed, &failed);
+        replay(list, commit, &passed, &failed);
     }
     sim_run_seeds(from, count, false, &r);
     print_counters(&r);
@@ -239,7 +247,8 @@ int sim_report_all(const char *list, uint64_t from, uint64_t count)
                r.failure[i].text);
     }
     if (r.failures > 0) {
-        printf("%" PRIu64 " seeds failed; replay: holdfast-sim --seed N --trace\n", r.failures);
+        printf("%" PRIu64 " seeds failed at commit %s; replay: holdfast-sim --seed N --trace\n",
+               r.failures, commit);
     }
     print_verdicts(&r, &passed, &failed);
     printf("sim: %d passed, %d failed\n", passed, failed);

@@ -29,7 +29,8 @@ struct sim_result {
 
 /* until_first: stop soon after a failure (planted bugs). */
 void sim_run_seeds(uint64_t from, uint64_t count, bool until_first, struct sim_result *ret);
-/* list: file of seeds that are run first, NULL none. Returns the exit status. */
-int sim_report_all(const char *list, uint64_t from, uint64_t count);
+/* list: file of seeds that are run first, NULL none. commit: of the sources, printed with a failing
+ * seed. Returns the exit status. */
+int sim_report_all(const char *list, uint64_t from, uint64_t count, const char *commit);
 
 #endif

@@ -58,6 +58,8 @@ struct sim_host {
     int rate_ppm;
     sim_time paused_until; /* whole machine */
     bool clock_stops;      /* its clock stands still in that pause */
+    sim_time stood_us;     /* how long it last did */
+    sim_time stood_until;
     sim_time disk_stalled_until;
 };
 
@@ -112,7 +114,6 @@ struct sim_agent {
     bool disk_present;
     bool started; /* ever: its state directory exists */
     bool runs;    /* past its start */
-    sim_time started_at;
     int pending_first;
     int pending_count;
     struct sim_pending pending[SIM_PENDING_MAX];
@@ -173,6 +174,7 @@ struct sim_coord {
     struct hf_node_view known[SIM_NODES]; /* by node, what heartbeats told */
     hf_lclk ticked;
     struct hf_exposure_ring ring;
+    sim_time ring_since; /* true time of the first sample in it */
     struct hf_grant_wait wait;
     uint64_t sequence;
     uint32_t conn[SIM_NODES]; /* the connection that is the node's present one, 0 none */
@@ -265,6 +267,7 @@ struct sim_etcd {
     X(commits, "commits acknowledged")                                                             \
     X(lost_commits, "commits lost within the prediction")                                          \
     X(busier, "losses of a time busier than any that was seen")                                    \
+    X(stood_still, "losses predicted by a clock that had stood still")                             \
     X(late_commits, "commits acknowledged within the fencer's bound after a fence")                \
     X(stops, "clean shutdowns")                                                                    \
     X(switches, "switchovers asked for")                                                           \

@@ -16,6 +16,7 @@ PLANTED = {
     "header-docs": {"common/io/x.h": SPDX_C + "int x;\n"},
     "run-bits": {"deploy/x": "#!/bin/bash\n"},
     "docs-commands": {"README.md": "Run ./deploy/nothing now\n"},
+    "docs-rules": {"coordinator/core/x.c": "const char *x = \"NOT_EXPLAINED: why\";\n"},
     "python": {"tests/x.py": "def x(:\n"},
     "shell": {"deploy/x.sh": "if then\n"},
     "format": {"common/io/x.c": "int  x ( void ){return 1;}\n",

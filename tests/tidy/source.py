@@ -157,6 +157,35 @@ def check_docs(context):
                     yield path, f"{path}:{number}", f"links to {match.group(1)}, which is not there"
 
 
+def rule_ids(context):
+    """Rule ids of the sources: "RULE_ID: text", and those that are given by themselves."""
+    folders = ("coordinator/", "common/core/", "agent/core/", "agent/node/", "agent/wal/")
+    name = r'"([A-Z][A-Z0-9]*(?:_[A-Z0-9]+)*)'
+    told = re.compile(name + ": ")
+    alone = re.compile(r"(?:\bwarn\([^;]*?|\.rule = )" + name + '"', re.S)
+    returned = re.compile("return " + name + '"')  # a core's refusal; an edge's may be a verdict
+    for path in context.c_files(".c"):
+        if path.startswith(folders) and path != "common/core/statetable.c":
+            text = context.text(path)
+            kinds = [told, alone] + ([returned] if "/core/" in path else [])
+            for found in (f for kind in kinds for f in kind.finditer(text)):
+                yield found.group(1), f"{path}:{text.count(chr(10), 0, found.start(1)) + 1}"
+
+
+def check_rules(context):
+    """docs/rules.md explains every rule id that the sources use, and no other."""
+    page = "docs/rules.md"
+    text = context.text(page) if page in context.files else ""
+    explained = set(re.findall(r"^\| `([A-Z][A-Z0-9_]*)` \|", text, re.M))
+    used = {}
+    for rule, where in rule_ids(context):
+        used.setdefault(rule, where)
+    for rule in sorted(set(used) - explained):
+        yield rule, used[rule], f"rule id {rule} is not in {page}"
+    for rule in sorted(explained - set(used)):
+        yield rule, page, f"explains {rule}, which no source uses"
+
+
 def check_python(context):
     for path in context.files:
         python = is_script(context, path) and "python" in context.text(path).split("\n")[0]

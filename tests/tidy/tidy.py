@@ -34,6 +34,7 @@ CHECKS = [
     ("header-docs", source.check_headers),
     ("run-bits", source.check_run_bits),
     ("docs-commands", source.check_docs),
+    ("docs-rules", source.check_rules),
     ("python", source.check_python),
     ("shell", source.check_shell),
     ("format", analyzers.check_format),

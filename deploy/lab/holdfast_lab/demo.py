@@ -322,6 +322,9 @@ def main():
                 stay_up(lab, story)
     except KeyboardInterrupt:
         story.line("ended")
+    except LabError as error:  # before or after the story: a directory in use, something left over
+        print(f"demo: {error}", file=sys.stderr)
+        status = 1
     return status
 
 

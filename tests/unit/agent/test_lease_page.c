@@ -329,6 +329,79 @@ static void test_the_keeper_arms_and_disarms(void **state)
     hf_page_keeper_close(&k);
 }
 
+/* tests/data/protocol/page.bin: a page as the agent and the fencer write it. Another implementation
+ * can be checked against it; ours must write the same bytes and read them. With HF_UPDATE_DOCS=1 it
+ * is written anew. */
+static void test_the_page_is_the_committed_one(void **state)
+{
+    (void)state;
+    static const char committed[] = "data/protocol/page.bin";
+    struct hf_err err;
+    struct hf_page_map map;
+    struct hf_page_state s = {.generation = HF_GENERATION(1),
+                              .epoch = HF_EPOCH(2),
+                              .serial = 5,
+                              .deadline = {9005900001},
+                              .commits_until = {INT64_MAX},
+                              .open = true,
+                              .guard = true,
+                              .newest_epoch = HF_EPOCH(3),
+                              .armed = true,
+                              .postmaster_pid = 4711,
+                              .postmaster_start = 123456789,
+                              .grace = {250000},
+                              .data_dir = "/var/lib/postgresql/15/main"};
+    const struct hf_page_fencer fencer = {.pid = 4712,
+                                          .alive = {9000000001},
+                                          .fenced_epoch = HF_EPOCH(1),
+                                          .fenced_serial = 4,
+                                          .began = {8000000001},
+                                          .ended = {8000020001}};
+    const struct hf_page_identity identity = {.boot = "f8b1c1d2-0000-4000-8000-0123456789ab",
+                                              .time_namespace = 4026531834};
+    char is[HF_PAGE_SIZE + 1];
+    char want[HF_PAGE_SIZE + 1];
+    ok(hf_page_open(path, true, &map, &err), &err);
+    map.identity = identity;
+    hf_page_write(&map, &s);
+    hf_page_write_fencer(&map, &fencer);
+    hf_page_close(&map);
+    FILE *f = fopen(path, "r");
+    assert_non_null(f);
+    assert_int_equal(fread(is, 1, sizeof(is), f), HF_PAGE_SIZE);
+    (void)fclose(f);
+    const char *update = getenv("HF_UPDATE_DOCS");
+    if (update != NULL && strcmp(update, "1") == 0) {
+        f = fopen(committed, "w");
+        assert_non_null(f);
+        assert_int_equal(fwrite(is, 1, HF_PAGE_SIZE, f), HF_PAGE_SIZE);
+        assert_int_equal(fclose(f), 0);
+    }
+    f = fopen(committed, "r");
+    assert_non_null(f);
+    assert_int_equal(fread(want, 1, sizeof(want), f), HF_PAGE_SIZE);
+    (void)fclose(f);
+    assert_memory_equal(is, want, HF_PAGE_SIZE);
+    /* And the committed bytes are read. */
+    f = fopen(path, "w");
+    assert_non_null(f);
+    assert_int_equal(fwrite(want, 1, HF_PAGE_SIZE, f), HF_PAGE_SIZE);
+    assert_int_equal(fclose(f), 0);
+    struct hf_page_state got;
+    struct hf_page_fencer got_fencer;
+    ok(hf_page_open(path, false, &map, &err), &err);
+    map.identity = identity;
+    ok(hf_page_read(&map, &got, &err), &err);
+    ok(hf_page_read_fencer(&map, &got_fencer, &err), &err);
+    hf_page_close(&map);
+    assert_int_equal(got.deadline.us, s.deadline.us);
+    assert_int_equal(got.newest_epoch.v, 3);
+    assert_int_equal(got.postmaster_start, 123456789);
+    assert_string_equal(got.data_dir, s.data_dir);
+    assert_int_equal(got_fencer.pid, 4712);
+    assert_int_equal(got_fencer.ended.us, 8000020001);
+}
+
 int main(void)
 {
 #define T(f) cmocka_unit_test_setup_teardown(f, setup, teardown)
@@ -341,6 +414,7 @@ int main(void)
         T(test_open_means_this_epoch_before_the_deadline),
         cmocka_unit_test(test_when_the_fencer_acts),
         T(test_the_keeper_arms_and_disarms),
+        T(test_the_page_is_the_committed_one),
     };
     return cmocka_run_group_tests(tests, NULL, NULL);
 }

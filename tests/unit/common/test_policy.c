@@ -154,6 +154,32 @@ static void promises_that_nobody_keeps_are_refused(void **state)
     p.acknowledge.kind = HF_ACKNOWLEDGE_OWN;
     p.bootstrap.kind = HF_BOOTSTRAP_INIT;
     assert_int_equal(hf_policy_check_enforced(&p, &err).code, HF_E_REFUSED);
+    p.bootstrap.kind = HF_BOOTSTRAP_ADOPT;
+    p.level = HF_LEVEL_ROUTE;
+    assert_int_equal(hf_policy_check_enforced(&p, &err).code, HF_E_REFUSED);
+    assert_non_null(strstr(err.text, "NOT_ENFORCED: level"));
+}
+
+static void a_level_is_raised_but_never_lowered_from_manage(void **state)
+{
+    (void)state;
+    struct hf_err err = {0};
+    struct hf_policy from;
+    struct hf_policy to;
+    hf_policy_init(&from);
+    hf_policy_init(&to);
+    for (int a = HF_LEVEL_OBSERVE; a <= HF_LEVEL_MANAGE; a++) {
+        for (int b = HF_LEVEL_OBSERVE; b <= HF_LEVEL_MANAGE; b++) {
+            from.level = (enum hf_level)a;
+            to.level = (enum hf_level)b;
+            bool lowered = a == HF_LEVEL_MANAGE && b < HF_LEVEL_MANAGE;
+            assert_int_equal(hf_policy_check_change(&from, &to, &err).code,
+                             lowered ? HF_E_REFUSED : HF_OK);
+            if (lowered) {
+                assert_memory_equal(err.text, "LEVEL_LOWERED: ", 15);
+            }
+        }
+    }
 }
 
 static void preferences(void **state)
@@ -190,9 +216,13 @@ static void schedules(void **state)
 int main(void)
 {
     const struct CMUnitTest tests[] = {
-        cmocka_unit_test(round_trip),      cmocka_unit_test(defaults_and_no_limits),
-        cmocka_unit_test(what_is_refused), cmocka_unit_test(preferences),
-        cmocka_unit_test(schedules),       cmocka_unit_test(promises_that_nobody_keeps_are_refused),
+        cmocka_unit_test(round_trip),
+        cmocka_unit_test(defaults_and_no_limits),
+        cmocka_unit_test(what_is_refused),
+        cmocka_unit_test(preferences),
+        cmocka_unit_test(schedules),
+        cmocka_unit_test(promises_that_nobody_keeps_are_refused),
+        cmocka_unit_test(a_level_is_raised_but_never_lowered_from_manage),
     };
     return cmocka_run_group_tests(tests, NULL, NULL);
 }
