@@ -6,6 +6,7 @@ by the programs; every figure is computed from the client's own log or read from
 """
 import argparse
 import os
+import signal
 import sys
 import time
 import traceback
@@ -313,14 +314,15 @@ def main():
     options = parser.parse_args()
     end_on_signals()
     story = Story()
-    status = 0
+    status = 130  # a story that is interrupted was not told
     try:
         with Laboratory(options.build, options.store, options.keep, bool(options.keep),
                         f"{LEASE_S}s") as lab:
             status = 0 if tell(Demo(lab, story)) else 1
-            if not options.once:
+            if not options.once and lab.operator is not None:
                 stay_up(lab, story)
     except KeyboardInterrupt:
+        signal.signal(signal.SIGINT, signal.SIG_IGN)  # a further one would change the exit status
         story.line("ended")
     return status
 
