@@ -354,6 +354,17 @@ def test_killed_at_any_point_nothing_published_is_lost(backed_up, point):
     time.sleep(1.1)
 
 
+def test_a_segment_that_cannot_be_fetched_is_not_the_end_of_wal(backed_up):
+    """W3: an error of ours is above 125, so that PostgreSQL does not open the database."""
+    if not faults_compiled(backed_up):
+        pytest.skip("built without fault points")
+    words = (first_segment(backed_up), backed_up.path("got"))
+    failed = backed_up.holdfast("archive-get", *words, env={"HF_FAULT": "wal.fetch=error"},
+                                check=False)
+    assert failed.returncode == 255 and "fault point wal.fetch" in failed.stderr
+    assert backed_up.holdfast("archive-get", *words).returncode == 0
+
+
 def test_killed_in_the_middle_verify_is_clean(backed_up):
     before = backed_up.backups()
     begun = len(backed_up.files("backup/*/begin"))
@@ -467,6 +478,13 @@ def test_expiry_keeps_what_is_needed(backed_up):
     done = backed_up.holdfast("expire", "--keep-last", "2", "--dry-run")
     assert "would expire" in done.stdout
     assert backed_up.backups() == before
+    if faults_compiled(backed_up):
+        # Cut short between two deletions: what is kept is whole, and the next run takes it up.
+        broken = backed_up.holdfast("expire", "--keep-last", "2", check=False,
+                                    env={"HF_FAULT": "expire.delete=error:1"})
+        assert broken.returncode == 1 and "fault point expire.delete" in broken.stderr
+        assert backed_up.backups()[-2:] == before[-2:]
+        assert backed_up.holdfast("verify").returncode == 0
     backed_up.holdfast("expire", "--keep-last", "2")
     assert backed_up.backups() == before[-2:]
     assert not backed_up.files(f"backup/{before[0]}/*")
