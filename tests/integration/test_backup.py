@@ -74,7 +74,7 @@ class Host:
         return self.run(f"{BIN}/psql", "-XAt", "-h", self.dir, "-p", str(port or self.port), "-U",
                         "postgres", "-c", text, database).stdout.strip()
 
-    def directory(self, name):
+    def folder(self, name):
         os.makedirs(self.path(name), exist_ok=True)
         if USER:
             shutil.chown(self.path(name), USER)
@@ -92,7 +92,7 @@ class Host:
                     f"archive_command = '{self.agent} archive-push --config {self.config} %p'\n")
 
     def init(self, *words):
-        self.directory("cfg")
+        self.folder("cfg")
         return self.holdfast("init", "--socket-dir", self.dir, "--port", str(self.port), "--user",
                              "postgres", *words)
 
@@ -100,7 +100,7 @@ class Host:
         self.make_data("fsync = off\n")
         self.archive()
         for name in ("spc", "cfg"):
-            self.directory(name)
+            self.folder(name)
         self.start(self.data, self.port)
         self.run(f"{BIN}/pgbench", "-i", "-q", "-s", "5", "-h", self.dir, "-p", str(self.port),
                  "-U", "postgres", "postgres")
@@ -527,7 +527,7 @@ def test_configuration_outside_the_data_directory(small):
     """B11, Debian's way: config_file, hba_file and ident_file lie elsewhere; the restored
     directory starts without them, by the copies that it brings."""
     small.make_data("fsync = off\n")
-    etc = small.directory("etc")
+    etc = small.folder("etc")
     text = "".join(f"{name} = '{etc}/{leaf}'\n" for name, leaf in (
         ("hba_file", "pg_hba.conf"), ("ident_file", "pg_ident.conf")))
     text += f"data_directory = '{small.data}'\nwork_mem = '1234kB'\n"
@@ -559,8 +559,8 @@ def test_init_on_a_fresh_host(small):
     small.sql("CREATE TABLE t AS SELECT 42 AS x")
     assert small.sql("SHOW archive_mode") == "off" and not os.path.exists(small.config)
     done = small.init()
-    assert "What to do next" in done.stdout
-    assert "archive_mode" in done.stdout and "archive_command" in done.stdout
+    assert "What to do next" in done.stderr
+    assert "archive_mode = on" in done.stderr and "archive_command" in done.stderr
     assert len(small.backups()) == 1
     target = small.path("restored")
     small.holdfast("restore", "--to", target)
