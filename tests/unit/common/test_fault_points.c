@@ -31,7 +31,8 @@ static const char *place(const char *name)
     return fixture_path(&tls, name, "");
 }
 
-/* --- each provokes one edge; the error that comes of it ---------------------------------------- */
+/* --- each provokes one edge; the error that comes of it ----------------------------------------
+ */
 
 static void write_file(struct hf_err *err)
 {
@@ -54,9 +55,9 @@ static void put_object(struct hf_err *err)
     static int number;
     char key[32];
     snprintf(key, sizeof key, "k%d", number++);
-    HF_IGNORE(hf_store_put(posix, key, "x", 1,
-                           (struct hf_store_put_options){.create_once = true}, err),
-              "looked at by its text");
+    HF_IGNORE(
+        hf_store_put(posix, key, "x", 1, (struct hf_store_put_options){.create_once = true}, err),
+        "looked at by its text");
 }
 
 static void stream_object(struct hf_err *err)
@@ -109,9 +110,9 @@ static void put_s3(struct hf_err *err)
 {
     struct peer *p = start(NULL, 0); /* nothing may reach it */
     struct hf_store *s = open_store(p, 1);
-    HF_IGNORE(hf_store_put(s, "k", "x", 1, (struct hf_store_put_options){.create_once = false},
-                           err),
-              "looked at by its text");
+    HF_IGNORE(
+        hf_store_put(s, "k", "x", 1, (struct hf_store_put_options){.create_once = false}, err),
+        "looked at by its text");
     finish(p, s);
 }
 
@@ -145,7 +146,8 @@ static void load_tls(struct hf_err *err)
     HF_IGNORE(hf_tls_files_check(&files, err), "looked at by its text");
 }
 
-/* --- asynchronous ones: a loop until they end -------------------------------------------------- */
+/* --- asynchronous ones: a loop until they end --------------------------------------------------
+ */
 
 struct ended {
     bool over;
@@ -261,7 +263,8 @@ static void talk_by_websocket(struct hf_err *err)
     hf_ws_client_free(client);
 }
 
-/* --- the table --------------------------------------------------------------------------------- */
+/* --- the table ---------------------------------------------------------------------------------
+ */
 
 static const struct row {
     const char *name;
@@ -347,10 +350,11 @@ static void nothing_fails_without_a_fault(void **state)
 {
     (void)state;
     static void (*const works[])(struct hf_err *) = {
-        write_file, remove_tree, put_object,  stream_object, list_objects,
-        spawn,      load_tls,    ask_database, head_object,  get_object};
+        write_file, remove_tree, put_object,   stream_object, list_objects,
+        spawn,      load_tls,    ask_database, head_object,   get_object};
     struct hf_err err = {0};
-    assert_true(hf_ok(hf_store_put(posix, "there", "x", 1, (struct hf_store_put_options){0}, &err)));
+    assert_true(
+        hf_ok(hf_store_put(posix, "there", "x", 1, (struct hf_store_put_options){0}, &err)));
     for (size_t i = 0; i < sizeof works / sizeof works[0]; i++) {
         err = (struct hf_err){0};
         works[i](&err);
