@@ -123,6 +123,9 @@ static int report(const struct hf_cli *cli, const struct words *w,
         hf_json_put_u64(o, "bytes", r->bytes);
         hf_json_put_bool(o, "to_end", r->to_end);
         hf_json_put_double(o, "seconds", seconds);
+        if (r->collations[0] != '\0') {
+            hf_json_put_text(o, "collations", r->collations);
+        }
         (void)hf_cli_print_json(o);
     } else {
         printf("restored %s into %s: %s in %llu files, %.1f s (%.0f MB/s); recovery follows "
@@ -135,6 +138,9 @@ static int report(const struct hf_cli *cli, const struct words *w,
         fprintf(stderr,
                 "NOTE the target time lies after the last WAL in the archive: recovery goes "
                 "to the archive's end (rule B10)\n");
+    }
+    if (r->collations[0] != '\0') {
+        fprintf(stderr, "WARNING collations (rule B11):\n%s", r->collations);
     }
     return HF_CLI_OK;
 }

@@ -11,6 +11,7 @@
 
 #include "common/base/buf.h"
 #include "common/base/mem.h"
+#include "common/io/fault.h"
 #include "common/io/log.h"
 
 enum { HEADER = 4, BACKLOG = 64 };
@@ -262,6 +263,7 @@ hf_result hf_socket_new(struct hf_loop *loop, const char *path, hf_socket_reques
                         struct hf_socket **ret, struct hf_err *err)
 {
     int fd = -1;
+    HF_FAULT("socket.listen", err);
     HF_TRY(listen_at(path, &fd, err));
     struct hf_socket *s = hf_alloc(sizeof(*s));
     s->loop = loop;

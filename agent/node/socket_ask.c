@@ -9,12 +9,14 @@
 #include "agent/node/socket.h"
 #include "common/base/buf.h"
 #include "common/base/mem.h"
+#include "common/io/fault.h"
 
 enum { HEADER = 4 };
 
 static hf_result connect_to(const char *path, hf_dur timeout, int *ret, struct hf_err *err)
 {
     struct sockaddr_un address = {.sun_family = AF_UNIX};
+    HF_FAULT("socket.ask", err);
     if (strlen(path) >= sizeof(address.sun_path)) {
         return hf_fail(err, HF_E_LIMIT, "socket \"%s\": at most %zu bytes", path,
                        sizeof(address.sun_path) - 1);

@@ -3,6 +3,7 @@
  * What PostgreSQL is told: postgresql.auto.conf, the signal file, backup_label, tablespace_map, and
  * the WAL that makes the backup consistent.
  */
+#include <dirent.h>
 #include <errno.h>
 #include <fcntl.h>
 #include <stdio.h>
@@ -107,25 +108,63 @@ static hf_result bring_in(const struct hf_restore *r, const char *leaf, const ch
     return hf_file_write_durable(to, hf_buf_text(&changed), changed.len, 0600, err);
 }
 
-/* The directory of the main file is where its neighbours are by default. */
+enum { SEARCH_DEPTH = 16 };
+
+/* The only directory below this one that holds a file of this name; HF_E_NOT_FOUND when none or
+ * several do. */
+static hf_result only_directory_of(const char *base, const char *leaf, int depth, char *ret,
+                                   size_t size, struct hf_err *err)
+{
+    char path[HF_PATH_SIZE * 3];
+    char deeper[HF_PATH_SIZE * 3];
+    int found = 0;
+    snprintf(path, sizeof(path), "%s/%s", base, leaf);
+    if (hf_file_exists(path)) {
+        snprintf(ret, size, "%s", base);
+        found++;
+    }
+    DIR *dir = depth < SEARCH_DEPTH ? opendir(base) : NULL;
+    for (struct dirent *e; dir != NULL && (e = readdir(dir)) != NULL;) {
+        int n = snprintf(path, sizeof(path), "%s/%s", base, e->d_name);
+        struct stat st;
+        if (e->d_name[0] == '.' || n < 0 || (size_t)n >= sizeof(path) || lstat(path, &st) != 0 ||
+            !S_ISDIR(st.st_mode)) {
+            continue;
+        }
+        if (hf_ok(only_directory_of(path, leaf, depth + 1, deeper, sizeof(deeper), NULL))) {
+            snprintf(ret, size, "%s", deeper);
+            found++;
+        }
+    }
+    if (dir != NULL) {
+        (void)closedir(dir);
+    }
+    return found == 1 ? hf_done() : hf_fail(err, HF_E_NOT_FOUND, "%s: in %d places", leaf, found);
+}
+
+/* Debian's place first, then wherever the files lie: each in the only directory that holds it. */
 static hf_result bring_config(const struct hf_restore *r, struct hf_err *err)
 {
     static const char *const LEAVES[] = {"postgresql.conf", "pg_hba.conf", "pg_ident.conf"};
     char base[HF_PATH_SIZE * 2];
+    char debian[HF_PATH_SIZE * 3];
     char from[HF_PATH_SIZE * 3];
+    char file[HF_PATH_SIZE * 4];
     HF_TRY(full_path(r, HF_RESTORE_CONFIG, base, sizeof(base), err));
     if (!hf_file_exists(base)) {
         return hf_done();
     }
-    for (unsigned major = 13; major <= 99; major++) {
-        snprintf(from, sizeof(from), "%s/etc/postgresql/%u/main", base, major);
-        if (major != r->manifest->pg_version_num / 10000 || !hf_file_exists(from)) {
-            continue;
+    snprintf(debian, sizeof(debian), "%s/etc/postgresql/%u/main", base,
+             r->manifest->pg_version_num / 10000);
+    for (size_t i = 0; i < 3; i++) {
+        snprintf(file, sizeof(file), "%s/%s", debian, LEAVES[i]);
+        if (!hf_file_exists(file)) {
+            if (!hf_ok(only_directory_of(base, LEAVES[i], 0, from, sizeof(from), NULL))) {
+                continue; /* none, or nobody knows which: they lie there for a person */
+            }
+            snprintf(file, sizeof(file), "%s/%s", from, LEAVES[i]);
         }
-        for (size_t i = 0; i < 3; i++) {
-            snprintf(from, sizeof(from), "%s/etc/postgresql/%u/main/%s", base, major, LEAVES[i]);
-            HF_TRY(bring_in(r, LEAVES[i], from, i == 0, err));
-        }
+        HF_TRY(bring_in(r, LEAVES[i], file, i == 0, err));
     }
     return hf_done();
 }

@@ -41,6 +41,8 @@ hf_result hf_restore_run(const struct hf_restore_request *request, struct hf_res
     HF_FAULT("restore.recovery", err);
     HF_TRY(hf_restore_write_wal(&r, err));
     HF_TRY(hf_restore_write_recovery(&r, err));
+    HF_BUF(collations, HF_RESTORE_TEXT_MAX - 1);
+    HF_TRY(hf_restore_collations(r.manifest, hf_restore_libc_version(), &collations, err));
     HF_TRY(finish(&r, err));
     *ret = (struct hf_restore_result){.timeline = r.timeline,
                                       .to_end = r.to_end,
@@ -48,6 +50,7 @@ hf_result hf_restore_run(const struct hf_restore_request *request, struct hf_res
                                       .bytes = atomic_load(&r.written),
                                       .elapsed = hf_lclk_sub(hf_clock_lease(), r.begun)};
     snprintf(ret->label, sizeof(ret->label), "%s", r.manifest->label);
+    snprintf(ret->collations, sizeof(ret->collations), "%s", hf_buf_text(&collations));
     return hf_done();
 }
 

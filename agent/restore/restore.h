@@ -17,6 +17,7 @@
 
 #include "agent/core/manifest.h"
 #include "agent/repo/repository.h"
+#include "common/base/buf.h"
 #include "common/base/err.h"
 #include "holdfast/types.h"
 
@@ -24,6 +25,8 @@
 #define HF_RESTORE_MARKER "holdfast-restore.unfinished"
 /* Below it: configuration files from outside the data directory (rule B11), by their full path. */
 #define HF_RESTORE_CONFIG "holdfast-config"
+
+enum { HF_RESTORE_TEXT_MAX = 4096 };
 
 enum hf_restore_target_type {
     HF_TARGET_LATEST,    /* end of the archive */
@@ -82,7 +85,15 @@ struct hf_restore_result {
     uint64_t files;
     uint64_t bytes;
     hf_dur elapsed;
+    char collations[HF_RESTORE_TEXT_MAX]; /* hf_restore_collations; "" = nothing to say */
 };
+
+/* What a person must know of the order of text (rule B11): collations whose library version is not
+ * this host's or cannot be known before the server runs, and the SQL that lists their indexes.
+ * Appends lines; nothing when all agree. HF_E_LIMIT. libc: hf_restore_libc_version(). */
+hf_result hf_restore_collations(const struct hf_manifest *m, const char *libc, struct hf_buf *ret,
+                                struct hf_err *err) HF_MUST_USE;
+const char *hf_restore_libc_version(void); /* as PostgreSQL records it: "2.36" */
 
 /* Blocking. HF_E_REFUSED: the directory holds something, or the target lies before the backup's
  * stop; HF_E_NOT_FOUND: no backup fits; HF_E_CORRUPT names the object. */

@@ -10,6 +10,8 @@
 #include <openssl/x509.h>
 #include <openssl/x509v3.h>
 
+#include "common/io/fault.h"
+
 static void context_free(SSL_CTX **ctx)
 {
     SSL_CTX_free(*ctx);
@@ -27,6 +29,7 @@ static hf_result tls_fail(struct hf_err *err, const char *what, const char *path
 
 hf_result hf_tls_files_check(const struct hf_tls_files *files, struct hf_err *err)
 {
+    HF_FAULT("tls.files", err);
     __attribute__((cleanup(context_free))) SSL_CTX *ctx = SSL_CTX_new(TLS_method());
     if (ctx == NULL) {
         return hf_fail(err, HF_E_INTERNAL, "OpenSSL gives no context");

@@ -103,7 +103,11 @@ int hf_ws_conn_receive(struct hf_ws_conn *conn, const char *bytes, size_t len)
     if (conn->closing) {
         return 0;
     }
-    if (HF_FAULT_HIT("ws.receive") || lws_frame_is_binary(conn->wsi)) {
+    if (HF_FAULT_HIT("ws.receive")) {
+        hf_ws_close(conn, "fault point ws.receive");
+        return -1;
+    }
+    if (lws_frame_is_binary(conn->wsi)) {
         hf_ws_close(conn, "binary frame: only text is allowed");
         return -1;
     }

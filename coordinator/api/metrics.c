@@ -48,7 +48,7 @@ static hf_result process_metrics(const struct hf_api *api, hf_lclk now, struct h
          hf_tree_fresh(api->tree) ? 1 : 0},
         {"holdfast_etcd_latency_seconds", "gauge", "The last answer of etcd",
          seconds(hf_tree_latency(api->tree))},
-        {"holdfast_loop_stall_seconds", "gauge", "Longest stall of the event loop",
+        {"holdfast_loop_stall_max_seconds", "gauge", "Longest stall of the event loop",
          seconds(hf_loop_stall_max(api->loop))},
         {"holdfast_agent_sessions", "gauge", "Connections of agents",
          (double)hf_hub_sessions(api->hub)},

@@ -3,6 +3,7 @@
 
 #include "common/base/mem.h"
 #include "common/io/clock.h"
+#include "common/io/fault.h"
 
 #include <ldns/ldns.h>
 
@@ -218,7 +219,10 @@ static void query_try(void *arg)
         return;
     }
     q->tries++;
-    if (send(q->fd, q->packet, q->packet_len, MSG_NOSIGNAL) < 0) {
+    if (HF_FAULT_HIT("dns.send")) {
+        (void)hf_fail(&q->failure, HF_E_UNREACHABLE, "DNS server %s: fault point dns.send",
+                      q->server);
+    } else if (send(q->fd, q->packet, q->packet_len, MSG_NOSIGNAL) < 0) {
         (void)hf_fail_errno(&q->failure, errno, "DNS server %s", q->server);
         q->failure.code = HF_E_UNREACHABLE;
     }

@@ -23,6 +23,8 @@ FAULTS = ["keys.prepare", "backup.begin", "backup.read", "backup.pack", "backup.
 class Host:
     """One PostgreSQL that archives into two directories, used by holdfast-agent alone."""
 
+    made = 0
+
     def __init__(self):
         self.dir = tempfile.mkdtemp(prefix="hf-backup-")
         os.chmod(self.dir, 0o755)
@@ -31,7 +33,8 @@ class Host:
         self.data = self.path("data")
         self.config = self.path("cfg/agent.yaml")
         self.agent = os.path.join(build_dir(), "holdfast-agent")
-        self.port = 54000 + os.getpid() % 1000
+        Host.made += 10  # ports are names of sockets in a directory of our own
+        self.port = 54000 + os.getpid() % 1000 + Host.made
         self.started = set()
 
     def path(self, name):
@@ -57,9 +60,9 @@ class Host:
     def holdfast(self, verb, *words, **options):
         return self.run(self.agent, verb, "--config", self.config, *words, **options)
 
-    def start(self, data, port):
+    def start(self, data, port, more=""):
         self.run(f"{BIN}/pg_ctl", "-D", data, "-l", data + ".log", "-w", "-t", "60",
-                 "-o", f"-p {port} -k {self.dir} -c listen_addresses=", "start")
+                 "-o", f"-p {port} -k {self.dir} -c listen_addresses= {more}", "start")
         self.started.add(data)
 
     def stop(self, data):
@@ -71,17 +74,33 @@ class Host:
         return self.run(f"{BIN}/psql", "-XAt", "-h", self.dir, "-p", str(port or self.port), "-U",
                         "postgres", "-c", text, database).stdout.strip()
 
-    def make(self):
+    def folder(self, name):
+        os.makedirs(self.path(name), exist_ok=True)
+        if USER:
+            shutil.chown(self.path(name), USER)
+        return self.path(name)
+
+    def make_data(self, settings):
         self.run(f"{BIN}/initdb", "-k", "-U", "postgres", "-D", self.data, "--no-sync", "-A",
                  "trust")
-        os.makedirs(self.path("spc"))
-        os.makedirs(self.path("cfg"))
-        for name in ("spc", "cfg"):
-            if USER:
-                shutil.chown(self.path(name), USER)
         with open(os.path.join(self.data, "postgresql.auto.conf"), "a", encoding="ascii") as f:
-            f.write("archive_mode = on\nfsync = off\nmax_wal_size = 1GB\n"
+            f.write(settings)
+
+    def archive(self):
+        with open(os.path.join(self.data, "postgresql.auto.conf"), "a", encoding="ascii") as f:
+            f.write("archive_mode = on\nmax_wal_size = 1GB\n"
                     f"archive_command = '{self.agent} archive-push --config {self.config} %p'\n")
+
+    def init(self, *words):
+        self.folder("cfg")
+        return self.holdfast("init", "--socket-dir", self.dir, "--port", str(self.port), "--user",
+                             "postgres", *words)
+
+    def make(self):
+        self.make_data("fsync = off\n")
+        self.archive()
+        for name in ("spc", "cfg"):
+            self.folder(name)
         self.start(self.data, self.port)
         self.run(f"{BIN}/pgbench", "-i", "-q", "-s", "5", "-h", self.dir, "-p", str(self.port),
                  "-U", "postgres", "postgres")
@@ -91,8 +110,7 @@ class Host:
         self.sql("INSERT INTO far SELECT n, repeat('x', 100) FROM generate_series(1, 20000) n")
         self.sql("CREATE UNLOGGED TABLE forgotten AS SELECT generate_series(1, 1000) n")
         self.sql("CHECKPOINT")
-        self.holdfast("init", "--socket-dir", self.dir, "--port", str(self.port), "--no-backup",
-                      "--user", "postgres")
+        self.init("--no-backup")
         with open(self.config, encoding="ascii") as f:
             text = f.read()
         os.makedirs(self.path("cfg/second"))
@@ -148,11 +166,12 @@ def host():
 def backed_up(host):
     """A full backup, taken while pgbench writes."""
     load = subprocess.Popen(as_user(USER, [
-        f"{BIN}/pgbench", "-n", "-c", "2", "-T", "6", "-h", host.dir, "-p", str(host.port), "-U",
+        f"{BIN}/pgbench", "-n", "-c", "2", "-T", "600", "-h", host.dir, "-p", str(host.port), "-U",
         "postgres", "postgres"]), stdout=subprocess.DEVNULL, stderr=subprocess.DEVNULL)
     time.sleep(1)
     host.taken = host.backup()
     assert load.poll() is None, "the load ended before the backup did"
+    load.terminate()
     load.wait(60)
     host.rows = int(host.sql("SELECT count(*) FROM pgbench_history"))
     end = host.sql("SELECT pg_walfile_name(pg_switch_wal())")
@@ -220,6 +239,29 @@ def test_a_time_after_the_archive_goes_to_its_end_and_says_so(backed_up):
     port = backed_up.opened(target)
     backed_up.stop(target)
     assert port
+
+
+def test_a_restore_names_collations_of_another_library_version(backed_up):
+    """B11: the database was sorted by another libc; the SQL that the warning gives runs, and lists
+    the index on text."""
+    _, done = backed_up.restore("as-recorded")
+    assert "collations" not in done.stderr
+    backed_up.sql("CREATE DATABASE old TEMPLATE template0")
+    backed_up.sql("CREATE TABLE t (n int PRIMARY KEY, x text)", database="old")
+    backed_up.sql("CREATE INDEX by_text ON t (x)", database="old")
+    backed_up.sql("UPDATE pg_database SET datcollversion = '2.19' WHERE datname = 'old'")
+    time.sleep(1.1)
+    label = backed_up.backup()["label"]
+    target, done = backed_up.restore("sorted-otherwise", label)
+    assert "database old: made with libc 2.19" in done.stderr and "rule B11" in done.stderr
+    listing = next(li for li in done.stderr.splitlines() if "FROM pg_index" in li)
+    port = backed_up.opened(target)
+    try:
+        assert "by_text" in backed_up.sql(listing.strip(), port, "old").splitlines()
+        assert "t_pkey" not in backed_up.sql(listing.strip(), port, "old").splitlines()
+    finally:
+        backed_up.stop(target)
+        backed_up.sql("DROP DATABASE old")
 
 
 def test_what_cannot_be_reached_is_refused(backed_up):
@@ -354,6 +396,17 @@ def test_killed_at_any_point_nothing_published_is_lost(backed_up, point):
     time.sleep(1.1)
 
 
+def test_a_segment_that_cannot_be_fetched_is_not_the_end_of_wal(backed_up):
+    """W3: an error of ours is above 125, so that PostgreSQL does not open the database."""
+    if not faults_compiled(backed_up):
+        pytest.skip("built without fault points")
+    words = (first_segment(backed_up), backed_up.path("got"))
+    failed = backed_up.holdfast("archive-get", *words, env={"HF_FAULT": "wal.fetch=error"},
+                                check=False)
+    assert failed.returncode == 255 and "fault point wal.fetch" in failed.stderr
+    assert backed_up.holdfast("archive-get", *words).returncode == 0
+
+
 def test_killed_in_the_middle_verify_is_clean(backed_up):
     before = backed_up.backups()
     begun = len(backed_up.files("backup/*/begin"))
@@ -461,12 +514,73 @@ def test_a_standby_that_is_promoted_meanwhile_fails_the_backup(standby):
     assert standby.sql("SELECT pg_is_in_recovery()", port) == "f"
 
 
+@pytest.fixture
+def small():
+    h = Host()
+    try:
+        yield h
+    finally:
+        h.end()
+
+
+def test_configuration_outside_the_data_directory(small):
+    """B11, Debian's way: config_file, hba_file and ident_file lie elsewhere; the restored
+    directory starts without them, by the copies that it brings."""
+    small.make_data("fsync = off\n")
+    etc = small.folder("etc")
+    text = "".join(f"{name} = '{etc}/{leaf}'\n" for name, leaf in (
+        ("hba_file", "pg_hba.conf"), ("ident_file", "pg_ident.conf")))
+    text += f"data_directory = '{small.data}'\nwork_mem = '1234kB'\n"
+    for leaf in ("postgresql.conf", "pg_hba.conf", "pg_ident.conf"):
+        os.rename(os.path.join(small.data, leaf), os.path.join(etc, leaf))
+    with open(os.path.join(etc, "postgresql.conf"), "a", encoding="ascii") as f:
+        f.write(text)
+    small.archive()
+    small.start(small.data, small.port, f"-c config_file={etc}/postgresql.conf")
+    small.sql("CREATE TABLE t AS SELECT 42 AS x")
+    small.init("--no-backup")
+    small.backup()
+    small.stop(small.data)
+    os.rename(etc, etc + ".gone")
+    os.rename(small.data, small.data + ".gone")
+    target = small.path("restored")
+    small.holdfast("restore", "--to", target)
+    port = small.opened(target)
+    assert small.sql("SELECT x FROM t", port) == "42"
+    assert small.sql("SHOW work_mem", port) == "1234kB"
+    assert small.sql("SHOW hba_file", port).startswith(target)
+
+
+def test_init_on_a_fresh_host(small):
+    """No configuration, archiving off: `init` writes one, takes the first backup, and says what is
+    left to do; the backup restores."""
+    small.make_data("fsync = off\n")
+    small.start(small.data, small.port)
+    small.sql("CREATE TABLE t AS SELECT 42 AS x")
+    assert small.sql("SHOW archive_mode") == "off" and not os.path.exists(small.config)
+    done = small.init()
+    assert "What to do next" in done.stderr
+    assert "archive_mode = on" in done.stderr and "archive_command" in done.stderr
+    assert len(small.backups()) == 1
+    target = small.path("restored")
+    small.holdfast("restore", "--to", target)
+    port = small.opened(target)
+    assert small.sql("SELECT x FROM t", port) == "42"
+
+
 def test_expiry_keeps_what_is_needed(backed_up):
     before = backed_up.backups()
     assert len(before) >= 3
     done = backed_up.holdfast("expire", "--keep-last", "2", "--dry-run")
     assert "would expire" in done.stdout
     assert backed_up.backups() == before
+    if faults_compiled(backed_up):
+        # Cut short between two deletions: what is kept is whole, and the next run takes it up.
+        broken = backed_up.holdfast("expire", "--keep-last", "2", check=False,
+                                    env={"HF_FAULT": "expire.delete=error:1"})
+        assert broken.returncode == 1 and "fault point expire.delete" in broken.stderr
+        assert backed_up.backups()[-2:] == before[-2:]
+        assert backed_up.holdfast("verify").returncode == 0
     backed_up.holdfast("expire", "--keep-last", "2")
     assert backed_up.backups() == before[-2:]
     assert not backed_up.files(f"backup/{before[0]}/*")

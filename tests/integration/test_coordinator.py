@@ -1,11 +1,13 @@
 # SPDX-License-Identifier: Apache-2.0
 """Coordinators without agents: one leader, hand-over, the users' API, history while it is away."""
+import base64
 import os
 import time
+from datetime import datetime
 
 import pytest
 from conftest import build_dir
-from holdfast_lab import api, programs
+from holdfast_lab import api, etcd, programs
 from holdfast_lab.lab import Laboratory
 from holdfast_lab.process import LabError, wait_until
 
@@ -93,6 +95,92 @@ def test_a_crash_is_noticed_after_the_lease_and_not_before(lab):
     assert LEASE_S * 0.75 < took < LEASE_S + 3, f"{took:.1f} s"
     lab.coordinators[leader].start()
     agree(lab)
+
+
+class Renewals:
+    """Watches the leader's renewal key at one member; knows when the newest was not there yet."""
+
+    def __init__(self, lab, member):
+        self.lab, self.member, self.revision = lab, member, 0
+        self.not_before = 0.0  # the newest renewal was made after this instant
+        self.looked = time.time()
+
+    def look(self):
+        began = time.time()
+        key = base64.b64encode(b"/holdfast/v1/leader/renewal").decode()
+        answer = self.lab.etcd_client().call(self.member, "/v3/kv/range", {"key": key})
+        revision = int(answer["kvs"][0]["mod_revision"])
+        if revision != self.revision:
+            self.revision, self.not_before = revision, self.looked
+        self.looked = began
+        return self
+
+
+def instant(text):
+    return datetime.fromisoformat(text.replace("Z", "+00:00")).timestamp()
+
+
+def terms_won(lab):
+    """(instant, region) of every LEADER_WON in the coordinators' logs."""
+    found = []
+    for region in lab.regions:
+        found += [(instant(line.split()[0]), region) for line in
+                  lab.coordinators[region].log_text().splitlines() if " LEADER_WON " in line]
+    return sorted(found)
+
+
+MARGIN, ELECTION_S, SLACK_S = 0.01, 2 * etcd.ELECTION_MS / 1000, 6.0
+
+
+def test_leader_and_etcds_leader_die_together(lab):
+    """L1: nobody leads before a whole lease has passed since the last renewal, whatever etcd's own
+    leases do while it elects; and somebody leads soon after that."""
+    agree(lab)
+    lab.etcd_ready()
+    leader, member = lab.api.leader(), lab.etcd_client().leader()
+    seen = Renewals(lab, member)
+    end = time.time() + LEASE_S
+    while time.time() < end:
+        seen.look()
+        time.sleep(0.02)
+    assert seen.not_before > 0
+    known = len(terms_won(lab))
+    lab.coordinators[leader].kill()
+    lab.etcd[member].kill()
+    killed_at = time.time()
+    try:
+        wait_until("a new leader", 60, lambda: len(terms_won(lab)) > known, 0.1)
+        won_at, winner = terms_won(lab)[-1]
+        assert winner != leader
+        assert won_at - seen.not_before >= LEASE_S, \
+            f"{won_at - seen.not_before:.3f} s after the last renewal, a lease is {LEASE_S} s"
+        assert won_at - killed_at <= LEASE_S * (1 + MARGIN) + ELECTION_S + SLACK_S
+    finally:
+        lab.etcd[member].start()
+        lab.coordinators[leader].start()
+        agree(lab)
+
+
+def test_etcds_leader_dies_and_the_leader_stays(lab):
+    """Its lease outlives etcd's election: nobody takes over, the term is the same. Elections that a
+    busy machine made longer than half a lease say nothing: they are tried again."""
+    for _attempt in range(5):
+        agree(lab)
+        lab.etcd_ready()
+        member, known = lab.etcd_client().leader(), terms_won(lab)
+        lab.etcd[member].kill()
+        began = time.monotonic()
+        try:
+            wait_until("etcd to elect", 30, lambda: lab.etcd_client().leader() not in
+                       (None, member), 0.05)
+            if time.monotonic() - began > LEASE_S / 2:
+                continue
+            time.sleep(3 * LEASE_S)
+            assert terms_won(lab) == known
+            return
+        finally:
+            lab.etcd[member].start()
+    pytest.fail("the machine is too busy: every election lasted longer than half a lease")
 
 
 def test_policies_have_preconditions(lab):

@@ -1,16 +1,18 @@
 # SPDX-License-Identifier: Apache-2.0
 """Who is let in: certificates of another authority, of another tenant, or none at all."""
 import base64
+import contextlib
 import json
 import os
 import socket
 import ssl
 import struct
+import time
 
 import pytest
 from holdfast_lab import programs
 from holdfast_lab.api import Api
-from holdfast_lab.process import LabError
+from holdfast_lab.process import LabError, wait_until
 from watch import healthy
 
 
@@ -50,17 +52,52 @@ def send_text(stream, value):
     stream.sendall(b"\x81" + size + mask + bytes(c ^ mask[i % 4] for i, c in enumerate(data)))
 
 
-def closed(stream):
-    """True when the other side ends the connection (close frame or end of stream) in time."""
+def closed(stream, seconds):
+    """Why the other side ended the connection (its close frame's text, or "end of stream"), or
+    None when it did not within the time."""
+    end, data = time.monotonic() + seconds, b""
     try:
         while True:
-            data = stream.recv(4096)
-            if data == b"" or data[0] & 0x0F == 8:
-                return True
+            stream.settimeout(max(end - time.monotonic(), 0.01))
+            piece = stream.recv(4096)
+            if piece == b"":
+                return "end of stream"
+            data += piece
+            while len(data) >= 2:  # frames of a server are not masked
+                size, head = data[1] & 0x7F, 2
+                if size == 126:
+                    size, head = struct.unpack(">H", data[2:4])[0] if len(data) > 3 else 1 << 16, 4
+                if len(data) < head + size:
+                    break
+                if data[0] & 0x0F == 8:
+                    return data[head + 2:head + size].decode(errors="replace") or "close frame"
+                data = data[head + size:]
     except socket.timeout:
-        return False
-    except OSError:
-        return True
+        return None
+    except OSError as error:
+        return f"end of stream: {error}"
+
+
+@contextlib.contextmanager
+def stranger_as(lab, region, tls, at=None):
+    """A connection of ours while the region's agent stands still: it does not connect anew, so
+    that whatever closes ours is the coordinator's own check."""
+    lab.agents[region].freeze()
+    try:
+        stream = upgrade(lab, tls, at or lab.api.leader())
+        try:
+            yield stream
+        finally:
+            stream.close()
+    finally:
+        lab.agents[region].thaw()
+        wait_until("the agent to be back", 30, lambda: lab.node_status(region)["ok"])
+
+
+def counter(lab, region, name):
+    """One figure of a coordinator's /metrics."""
+    text = lab.api.ask(region, "GET", "/metrics")[1]
+    return float(next(li.split()[-1] for li in text.splitlines() if li.startswith(name + " ")))
 
 
 def hello(lab, region):
@@ -90,23 +127,64 @@ def test_agents_port_refuses_foreign_and_missing_certificates(cluster):
             upgrade(cluster, tls)
 
 
-@pytest.mark.parametrize("case", ["other tenant", "other node"])
-def test_hello_must_agree_with_the_certificate(cluster, case):
-    """Another tenant's agent, or a neighbour, says that it is ap-1: closed, and ap-1 stays."""
+SOON_S = 2.0  # well below the coordinator's own limit for a connection without hello (5 s)
+REFUSED = "holdfast_agent_refused_total"
+
+
+WRONG = {  # words of the certificate, and what the coordinator says
+    "tenant": (("--tenant", "other", "--region", "ap", "--name", "ap-1"),
+               "hello says tenant demo, the certificate other"),
+    "region": (("--tenant", "demo", "--region", "us", "--name", "ap-1"),
+               "hello says region ap, the certificate us"),
+    "node": (("--tenant", "demo", "--region", "ap", "--name", "ap-2"),
+             "hello says node ap-1, the certificate ap-2"),
+}
+
+
+@pytest.mark.parametrize("wrong", list(WRONG))
+def test_hello_must_agree_with_the_certificate(cluster, wrong):
+    """Another tenant's agent, or a neighbour, says that it is ap-1: closed at once, counted, and
+    told why."""
     healthy(cluster)
-    tls = papers(cluster, "us") if case == "other node" else cluster.certificate(
-        "agent-other", "agent", "--tenant", "other", "--region", "ap", "--name", "ap-1", "--host",
-        cluster.address("ap"))
-    stream = upgrade(cluster, tls, cluster.api.leader())
-    send_text(stream, hello(cluster, "ap"))
-    assert closed(stream)
-    assert cluster.node_status("ap")["ok"] and healthy(cluster)
+    leader, (words, reason) = cluster.api.leader(), WRONG[wrong]
+    tls = cluster.certificate(f"agent-wrong-{wrong}", "agent", *words, "--host",
+                              cluster.address("ap"))
+    before = counter(cluster, leader, REFUSED)
+    with stranger_as(cluster, "ap", tls, leader) as stream:
+        send_text(stream, hello(cluster, "ap"))
+        assert closed(stream, SOON_S)
+        assert counter(cluster, leader, REFUSED) == before + 1
+    assert reason in cluster.coordinators[leader].log_text()
 
 
-def test_a_message_beyond_the_bound_closes_the_connection(cluster):
-    stream = upgrade(cluster, papers(cluster, "ap"))
-    stream.sendall(b"\x81\xff" + struct.pack(">Q", 1 << 20) + os.urandom(4) + b"x" * 70_000)
-    assert closed(stream)
+def test_hello_that_agrees_with_the_certificate_stays(cluster):
+    """Also past the limit for connections without a hello."""
+    healthy(cluster)
+    leader = cluster.api.leader()
+    before = counter(cluster, leader, REFUSED)
+    with stranger_as(cluster, "ap", papers(cluster, "ap"), leader) as stream:
+        send_text(stream, hello(cluster, "ap"))
+        assert closed(stream, 6.0) is None
+        assert counter(cluster, leader, REFUSED) == before
+    healthy(cluster)
+
+
+@pytest.mark.parametrize("size, sent, why", [
+    (65_537, 65_537, "JSON of 65537 bytes; at most 65536 are allowed"),
+    (1 << 20, 300_000, "message longer than 262144 bytes")])
+def test_a_message_beyond_the_bound_closes_the_connection(cluster, size, sent, why):
+    """One byte too many; and a frame that announces a megabyte, before it is whole."""
+    healthy(cluster)
+    leader = cluster.api.leader()
+    with stranger_as(cluster, "ap", papers(cluster, "ap"), leader) as stream:
+        send_text(stream, hello(cluster, "ap"))
+        assert closed(stream, 0.5) is None
+        try:
+            stream.sendall(b"\x81\xff" + struct.pack(">Q", size) + bytes(4) + b" " * sent)
+        except OSError:
+            pass  # closed already
+        assert closed(stream, SOON_S)
+    assert why in cluster.coordinators[leader].log_text()
 
 
 def test_users_of_another_tenant_see_nothing(cluster):

@@ -92,12 +92,14 @@ def test_the_writer_notes_what_it_was_promised_and_the_ledger_finds_what_is_miss
     log = ledger.Log(writer.ledger)
     assert [kind for _at, kind, _n, _text in log.events].count("connect") >= 2
     found = ledger.Comparison(log, ledger.rows(servers.database, "probe"))
-    assert (found.lost, found.invented) == ([], []) and found.acked >= 300
+    assert (found.lost, found.invented, found.altered) == ([], [], []) and found.acked >= 300
     servers.database.query("DELETE FROM ledger WHERE n = 77", database="app")
     servers.database.query("INSERT INTO ledger (client, n) VALUES ('probe', 1000000)",
                            database="app")
+    servers.database.query("UPDATE ledger SET filler = overlay(filler PLACING '?' FROM 50) "
+                           "WHERE n = 78", database="app")
     found = ledger.Comparison(log, ledger.rows(servers.database, "probe"))
-    assert (found.lost, found.invented) == ([77], [1000000])
+    assert (found.lost, found.invented, found.altered) == ([77], [1000000], [78])
 
 
 def test_killing_a_region_ends_every_process_of_it_and_no_other(servers):

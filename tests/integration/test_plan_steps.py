@@ -82,19 +82,23 @@ def confirmed(lab, victim, leader, step):
 
 
 def failed(lab, victim, leader, step):
-    """A person's choice dies before it can be chosen: that plan fails, the next one takes whoever
-    is there."""
+    """A person's choice dies before it can be chosen: that plan fails, under the next leader, and
+    the plan after it takes whoever is there."""
     wish = next(r for r in lab.regions if r not in (victim, leader))
-    known = len(lab.api.operations("failover"))
-    ask(lab, "/failover/run", {"to": lab.node(wish), "epoch": str(epoch(lab))})
+    known = {o["id"] for o in lab.api.operations("failover")}
+    first = ask(lab, "/failover/run", {"to": lab.node(wish), "epoch": str(epoch(lab))})["operation"]
     lab.agents[wish].freeze()
     try:
         died_at(lab, leader, step)
-        first = finished(lab, after=known, seconds=60)
-        operation = finished(lab, after=known + 1, seconds=90)
-        assert {first["result"], operation["result"]} == {"failed", "done"} or \
-            operation["result"] == "done"
-        return operation
+        assert finished(lab, first, seconds=60)["result"] == "failed"
+
+        def another():
+            return next((o["id"] for o in lab.api.operations("failover")
+                         if o["id"] not in known | {first}), None)
+        second = finished(lab, wait_until("the next plan", 60, another, 0.2), seconds=90)
+        assert second["result"] == "done" and second["to"] != lab.node(wish), second
+        assert int(second["epoch"]) > int(lab.api.operation(first)["epoch"])
+        return second
     finally:
         lab.agents[wish].thaw()
 

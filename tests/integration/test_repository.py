@@ -9,7 +9,7 @@ import time
 import psycopg2
 import pytest
 from holdfast_lab import postgres, repository
-from holdfast_lab.process import LabError, wait_until
+from holdfast_lab.process import wait_until
 
 
 def fill(lab, rows=2000):
@@ -116,8 +116,9 @@ def test_wrong_encryption_key_is_refused(backed_up):
         good = f.read()
     backed_up.write(path, "0" * 63 + "1\n", 0o600)
     try:
-        with pytest.raises(LabError, match="k1"):
-            backed_up.agent_command("eu", "verify", backed_up.label)
+        done = backed_up.agent_command("eu", "verify", backed_up.label, check=False)
+        assert done.returncode == 12
+        assert "wrong key" in done.stderr and "k1" in done.stderr
     finally:
         backed_up.write(path, good, 0o600)
 
@@ -130,36 +131,50 @@ def test_wrong_secret_of_the_store_is_refused(backed_up):
         good = f.read()
     backed_up.write(path, good.replace(backed_up.gateways["us"].secret_key, "wrong-secret"), 0o600)
     try:
-        with pytest.raises(LabError, match="us"):
-            backed_up.agent_command("eu", "list", "--region", "us")
+        done = backed_up.agent_command("eu", "list", "--region", "us", check=False)
+        assert done.returncode == 12
+        assert "SignatureDoesNotMatch" in done.stderr, done.stderr
     finally:
         backed_up.write(path, good, 0o600)
 
 
+def archived_segment(lab):
+    """A segment that has just been archived: its name and its file in pg_wal."""
+    fill(lab, 10)
+    name = lab.database.query("SELECT pg_walfile_name(pg_switch_wal())")[0][0]
+    wait_until(f"{name} to be archived", 30, lambda: lab.database.query(
+        "SELECT last_archived_wal >= %s FROM pg_stat_archiver", (name,))[0][0])
+    return name, os.path.join(lab.data_dir("eu"), "pg_wal", name)
+
+
 def test_archive_push_of_other_content_under_one_name_is_refused(backed_up):
     """Rule W2: same name, same content: success; same name, other content: refused, nothing is
-    overwritten."""
-    name = "0000000100000000000000FE"
+    overwritten, and what came second is kept apart, once."""
+    name, source = archived_segment(backed_up)
     path = os.path.join(backed_up.make_dir("segment"), name)
-    with open(os.path.join(backed_up.data_dir("eu"), "pg_wal", first_segment(backed_up)),
-              "rb") as f:
-        data = f.read()
-    with open(path, "wb") as f:
-        f.write(data)
+    shutil.copyfile(source, path)
     backed_up.own(path)
-    first = backed_up.agent_command("eu", "archive-push", path, check=False)
+    objects = {region: keys(backed_up, region, f"/{name}") for region in backed_up.regions}
+    assert all(len(found) == 1 for found in objects.values()), objects
+    before = {region: repository.read(backed_up, region, found[0])
+              for region, found in objects.items()}
     again = backed_up.agent_command("eu", "archive-push", path, check=False)
-    assert first.returncode == again.returncode
+    assert again.returncode == 0, again.stderr
+    assert not conflicts(backed_up, "eu")
     with open(path, "r+b") as f:
-        f.seek(5000)
+        f.seek(100_000)  # past the header: by its own account it is that segment of that cluster
         f.write(b"other")
-    other = backed_up.agent_command("eu", "archive-push", path, check=False)
-    assert other.returncode != 0
+    for _ in range(2):
+        other = backed_up.agent_command("eu", "archive-push", path, check=False)
+        assert other.returncode == 1 and "other content" in other.stderr, other.stderr
+    assert len(conflicts(backed_up, "eu")) == 1
+    for region in backed_up.regions:
+        assert keys(backed_up, region, f"/{name}") == objects[region]
+        assert repository.read(backed_up, region, objects[region][0]) == before[region]
 
 
-def first_segment(lab):
-    return sorted(n for n in os.listdir(os.path.join(lab.data_dir("eu"), "pg_wal"))
-                  if len(n) == 24)[0]
+def conflicts(lab, region):
+    return [key for key in repository.listing(lab, region) if "/conflict/" in key]
 
 
 def test_archive_get_tells_absent_from_unreachable(backed_up):

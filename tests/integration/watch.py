@@ -24,9 +24,9 @@ def epoch(lab):
 class Client:
     """A writer for one scenario and the questions to its log."""
 
-    def __init__(self, lab, name):
+    def __init__(self, lab, name, **options):
         self.lab, self.name = lab, name
-        self.process = lab.start_writer(name)
+        self.process = lab.start_writer(name, **options)
         self.more(50)
 
     def __enter__(self):
@@ -47,7 +47,8 @@ class Client:
         return [e for e in self.log().events if e[1] == "fail"]
 
     def compare(self, region, up_to=None):
-        """The log against the table in one region, after the row has got there."""
+        """The log against the table in one region, once it answers."""
+        wait_until(f"{region} to answer", 30, lambda: self.lab.server(region).answer("SELECT 1"))
         return ledger.Comparison(self.log(), ledger.rows(self.lab.server(region), self.name),
                                  up_to)
 
@@ -58,7 +59,8 @@ def finished(lab, identity=None, after=0, kind="failover", seconds=60):
         found = lab.api.operations(kind)
         if identity is None and len(found) <= after:
             return None
-        chosen = next((o for o in found if o["id"] == identity), found[0])
+        chosen = found[0] if identity is None else next(
+            (o for o in found if o["id"] == identity), {"state": "unknown"})
         return lab.api.operation(chosen["id"]) if chosen["state"] == "finished" else None
     return wait_until(f"the {kind} to end", seconds, ended, 0.2)
 
@@ -67,7 +69,7 @@ def assert_loss_as_predicted(client, operation, region):
     """Nothing invented; what is lost lies within the prediction that the plan persisted."""
     client.process.stop()
     log, found = client.log(), client.compare(region)
-    assert not found.invented
+    assert not found.invented and not found.altered
     if found.lost:
         first_ack = client.log().acked[found.lost[0]]
         newest = max(log.acked[n] for n in found.lost)

@@ -14,6 +14,7 @@ PLANTED = {
     "tabs": {"common/io/x.c": "\tint x;\n"},
     "forbidden-text": {"common/io/x.c": "/* " + "TO" + "DO */\n"},
     "header-docs": {"common/io/x.h": SPDX_C + "int x;\n"},
+    "fault-points": {"common/io/x.c": "void x(void)\n{\n    HF_FAULT(\"x.y\", err);\n}\n"},
     "run-bits": {"deploy/x": "#!/bin/bash\n"},
     "docs-commands": {"README.md": "Run ./deploy/nothing now\n"},
     "docs-rules": {"coordinator/core/x.c": "const char *x = \"NOT_EXPLAINED: why\";\n"},

@@ -141,6 +141,20 @@ def check_run_bits(context):
             yield path, path, "has a run bit and no #! line"
 
 
+def check_fault_points(context):
+    """Each fault point is injected by some test; plan.step.* by a test that asks the program."""
+    point = re.compile(r'HF_FAULT(?:_HIT)?\("([a-z_.]+)"')
+    tests = "\n".join(context.text(f) for f in context.files
+                      if f.startswith("tests/") and not f.startswith("tests/tidy/")
+                      and f.endswith((".c", ".py")))
+    for path in (f for f in context.c_files(".c") if not f.startswith("tests/")):
+        for number, line in enumerate(context.text(path).split("\n"), 1):
+            for name in point.findall(line):
+                group = name.rsplit(".", 1)[0] + ".{"
+                if not any(mark + what in tests for mark in '";' for what in (name, group)):
+                    yield f"{path}:{name}", f"{path}:{number}", f"no test injects {name}"
+
+
 def check_docs(context):
     """Commands and links that documents name are there."""
     command = re.compile(r"(?:^|[\s`(])\./((?:deploy|tests|docs|\.ci)/[\w./-]+)")

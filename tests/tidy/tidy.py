@@ -32,6 +32,7 @@ CHECKS = [
     ("tabs", source.check_white_space),
     ("forbidden-text", source.check_forbidden_text),
     ("header-docs", source.check_headers),
+    ("fault-points", source.check_fault_points),
     ("run-bits", source.check_run_bits),
     ("docs-commands", source.check_docs),
     ("docs-rules", source.check_rules),

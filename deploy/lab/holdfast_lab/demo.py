@@ -6,6 +6,7 @@ by the programs; every figure is computed from the client's own log or read from
 """
 import argparse
 import os
+import signal
 import sys
 import time
 import traceback
@@ -43,6 +44,7 @@ class Demo:
         self.lab, self.story = lab, story
         self.eu, self.us, self.ap = lab.regions
         self.writer = self.killed_at = self.backup = self.operation = self.primary = None
+        self.lost = set()
 
     def log(self):
         return ledger.Log(self.writer.ledger)
@@ -83,6 +85,8 @@ class Demo:
         keys = wait_until("health of all nodes in etcd", 20, lambda: self._health_keys())
         story.check(len(keys) == 3, "health of all nodes is in etcd: " + ", ".join(keys))
         lab.wait_for("a measured exposure", 30, lambda s: s["exposure"]["ms"] is not None)
+        found = wait_until("the exposure in /metrics", 20, self._exposure_metrics)
+        story.check(True, "for the monitoring: " + ", ".join(found))
         story.block(lab.operator.run("status", f"{lab.tenant}/{lab.cluster}").stdout)
 
     def _resolved(self):
@@ -90,6 +94,16 @@ class Demo:
             return self.lab.dns.lookup(NAME)
         except dns.DnsError:
             return None
+
+    def _exposure_metrics(self):
+        """The two exposure figures of this cluster in the leader's /metrics, or None."""
+        lab = self.lab
+        label = f'{{tenant="{lab.tenant}",cluster="{lab.cluster}"}} '
+        text = lab.api.ask(lab.api.leader(), "GET", "/metrics")[1]
+        found = [line for line in text.splitlines() if label in line
+                 and line.startswith("holdfast_exposure_") and float(line.split()[-1]) >= 0]
+        return [f"{line.split('{')[0]} {float(line.split()[-1]):g}" for line in found] \
+            if len(found) == 2 else None
 
     def _health_keys(self):
         base = f"/holdfast/v1/clusters/{self.lab.tenant}/{self.lab.cluster}/nodes/"
@@ -207,7 +221,9 @@ class Demo:
             age = (last[0] - log.acked[found.lost[0]]) * 1000
             text += f", the oldest {age:.0f} ms before the last acknowledgement"
         within = not found.lost or (predicted_ms is not None and age <= float(predicted_ms))
-        self.story.check(not found.invented, "no row is there that the client never sent")
+        self.lost = set(found.lost)
+        self.story.check(not found.invented and not found.altered,
+                         "every row that is there was sent by the client, with this content")
         self.story.check(within, text)
         self.story.measured("predicted loss", f"{size(predicted)}, {predicted_ms} ms")
         self.story.measured("acknowledged commits lost", str(len(found.lost)))
@@ -223,13 +239,20 @@ class Demo:
             and lab.node_status(self.eu, s)["ok"]))
         took = time.monotonic() - began
         server = lab.server(self.eu)
-        story.check(server.query("SELECT pg_is_in_recovery()") == [(True,)],
-                    f"{lab.node(self.eu)} is a standby after {took:.1f} s")
+        role = wait_until("the rejoined node to answer", 30, lambda: server.answer(
+            "SELECT pg_is_in_recovery()"))
+        story.check(role == [(True,)], f"{lab.node(self.eu)} is a standby after {took:.1f} s")
         number = self.log().last_ack_before(time.time())[1]
-        wait_until("a new row at the rejoined node", 30, lambda: server.query(
+        wait_until("a new row at the rejoined node", 30, lambda: server.answer(
             "SELECT 1 FROM ledger WHERE client = %s AND n = %s", (CLIENT, number), "app"))
         story.check(True, f"row {number}, written since, has reached it")
+        goal = lab.server(self.primary).query("SELECT pg_switch_wal()::text")[0][0]
+        lab.wait_for(f"the WAL in {self.eu} again", 120, lambda s: all(
+            lsn(n["wal_to"]) >= lsn(goal) for n in s["nodes"]))
+        caught_up = time.monotonic() - began
+        story.check(True, f"its repository has the WAL of its absence and since, up to {goal}")
         story.measured("rejoined by itself", f"{took:.1f} s after power came back")
+        story.measured("its archive complete again", f"{caught_up:.1f} s after power came back")
 
     def restore(self):
         lab, story = self.lab, self.story
@@ -255,18 +278,56 @@ class Demo:
             wait_until("recovery to reach its target", 60, lambda: scratch.query(
                 "SELECT NOT pg_is_in_recovery() OR pg_get_wal_replay_pause_state() = 'paused'"
             )[0][0])
-            found = ledger.Comparison(log, ledger.rows(scratch, CLIENT), up_to=None)
             restored = ledger.rows(scratch, CLIENT)
         finally:
             scratch.stop()
-        expected = {n for n in present if n <= newest}
-        story.check(set(restored) == expected and max(restored) == newest,
-                    f"{len(restored)} rows up to number {newest}, as the client's log says; "
-                    f"{len(found.invented)} that it does not know")
-        story.check(not [n for n in log.acked if n <= newest and n in present
-                         and n not in restored], f"target {target}: nothing missing before it")
+        found = ledger.Comparison(log, restored)
+        # What was promised and not lost; and what was never answered, but survived.
+        expected = {n for n in log.acked if n <= newest} - self.lost
+        expected |= {n for n in log.sent if n <= newest and n not in log.acked and n in present}
+        story.check(set(restored) == expected and not found.altered,
+                    f"{len(restored)} rows up to number {newest}: those of the client's log, no "
+                    "more, each with its content")
+        story.check(all(restored[n] == present[n] for n in restored),
+                    f"target {target}: row by row as at {lab.node(self.primary)}")
         story.measured("restore from " + self.us, f"{took:.1f} s to the second, "
                                                   f"{len(restored)} rows compared")
+
+    def history(self):
+        lab, story = self.lab, self.story
+        story.begin(7, "the history database tells the same, for people")
+        where, names = "tenant = %s AND cluster = %s", (lab.tenant, lab.cluster)
+
+        def ask(sql, *parameters):
+            return lab.history.answer(sql, (*names, *parameters), "holdfast")
+        row = wait_until("the backup in the history", 60, lambda: ask(
+            "SELECT node, cardinality(regions), size_bytes, error_message FROM backup_history "
+            f"WHERE {where} AND label = %s AND status = 'complete' AND completed_at >= started_at "
+            "AND cardinality(regions) = 3", self.backup["label"]))[0]
+        story.check(row == (lab.node(self.eu), 3, int(self.backup["size_bytes"]), None),
+                    f"backup {self.backup['label']} is complete in {row[1]} regions")
+        done = self.operation
+        row = wait_until("the failover in the history", 60, lambda: ask(
+            "SELECT state, result, from_node, to_node, epoch FROM operations "
+            f"WHERE {where} AND operation = %s AND state = 'finished'", done["id"]))[0]
+        story.check(row == ("finished", "done", done["from"], done["to"], int(done["epoch"])),
+                    f"operation {done['id']} is finished, done")
+        steps = {s["name"]: seconds(s["at"]) for s in done["steps"] if s["at"]}
+        steps["done"] = seconds(done["finished_at"])
+        told = dict(wait_until("its last step in the history", 60, self._told_steps))
+        story.check(told.keys() == steps.keys()
+                    and all(abs(told[name] - at) < 0.002 for name, at in steps.items()),
+                    f"its {len(steps)} steps, at the instants that the API says")
+
+    def _told_steps(self):
+        """Steps of the failover in the history database, once the last one is there."""
+        lab = self.lab
+        found = lab.history.answer(
+            "SELECT step, extract(epoch FROM at)::float8 FROM operation_steps WHERE tenant = %s "
+            "AND cluster = %s AND operation = %s",
+            (lab.tenant, lab.cluster, self.operation["id"]), "holdfast")
+        return found if any(name == "done" for name, _at in found) else None
+
 
 
 def seconds(text):
@@ -291,7 +352,7 @@ def tell(demo):
     """All steps in order; False after the first that fails, which is named, with the logs."""
     try:
         for step in (demo.bring_up, demo.normal, demo.backups, demo.disaster, demo.survival,
-                     demo.comeback, demo.restore):
+                     demo.comeback, demo.restore, demo.history):
             step()
     except (StepFailed, LabError, OSError, LookupError, ValueError, TypeError,
             psycopg2.Error) as error:
@@ -313,14 +374,15 @@ def main():
     options = parser.parse_args()
     end_on_signals()
     story = Story()
-    status = 0
+    status = 130  # a story that is interrupted was not told
     try:
         with Laboratory(options.build, options.store, options.keep, bool(options.keep),
                         f"{LEASE_S}s") as lab:
             status = 0 if tell(Demo(lab, story)) else 1
-            if not options.once:
+            if not options.once and lab.operator is not None:
                 stay_up(lab, story)
     except KeyboardInterrupt:
+        signal.signal(signal.SIGINT, signal.SIG_IGN)  # a further one would change the exit status
         story.line("ended")
     except LabError as error:  # before or after the story: a directory in use, something left over
         print(f"demo: {error}", file=sys.stderr)

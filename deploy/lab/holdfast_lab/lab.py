@@ -7,6 +7,8 @@ another's.
 """
 import atexit
 import concurrent.futures
+import contextlib
+import glob
 import json
 import os
 import pwd
@@ -14,12 +16,12 @@ import secrets
 import shutil
 import signal
 import sys
-import tempfile
+import threading
 
 from . import api, ceph, config, etcd, postgres, powerdns, programs
 from .address import REGIONS, AddressPlan
-from .process import (LabError, Process, is_alive, kill_below, processes_below, run,
-                      wait_until)
+from .process import (LabError, Process, is_alive, kill_below, processes_below,
+                      remove_shared_memory, run, wait_until)
 
 
 class Laboratory:
@@ -29,29 +31,33 @@ class Laboratory:
 
     def __init__(self, build, store="posix", directory=None, keep=False, lease="6s",
                  regions=REGIONS):
+        self.closed, self.directory = False, None
         self.build, self.store, self.keep, self.lease = build, store, keep, lease
         self.regions = tuple(regions)
         self.user = "postgres" if os.getuid() == 0 else None
         self.addresses = AddressPlan()
         self.port = self.addresses.port
-        if directory is None:
-            directory = tempfile.mkdtemp(prefix="holdfast-lab-", dir="/var/tmp")
-        else:
-            os.makedirs(directory, exist_ok=True)
-            if os.listdir(directory):
-                raise LabError(f"{directory} is not empty")
-        self.directory = os.path.realpath(directory)
-        os.chmod(self.directory, 0o755)
+        # Threads that live as long as we do: a child's death signal comes when its thread ends.
+        self.pool = concurrent.futures.ThreadPoolExecutor(len(self.regions))
+        self._work = []
+        self._make_directory(directory)
         self.postgres_bin = postgres.bin_dir()
         self._secrets, self._certificates, self._shared_memory = {}, {}, set()
         self.etcd, self.agents, self.coordinators, self.gateways = {}, {}, {}, {}
         self.dns = self.history = self.authority = self.operator = None
         self.database = self.api = self._etcd_client = None
         self.extra = []
-        # Threads that live as long as we do: a child's death signal comes when its thread ends.
-        self.pool = concurrent.futures.ThreadPoolExecutor(len(self.regions))
-        self.closed = False
+
+    def _make_directory(self, wanted):
+        """Known to close() before it is there: an interruption at any point leaves none behind."""
+        directory = os.path.realpath(
+            wanted or f"/var/tmp/holdfast-lab-{secrets.token_hex(4)}")
+        if os.path.isdir(directory) and os.listdir(directory):
+            raise LabError(f"{directory} is not empty")
+        self.directory = directory
         atexit.register(self.close)
+        os.makedirs(directory, exist_ok=True)
+        os.chmod(directory, 0o755)
 
     def __enter__(self):
         return self
@@ -140,7 +146,8 @@ class Laboratory:
 
     def each_region(self, work, regions=None):
         """Calls work(region) for all of them at once; the first failure is raised."""
-        return list(self.pool.map(work, regions or self.regions))
+        self._work = [self.pool.submit(work, region) for region in regions or self.regions]
+        return [future.result() for future in self._work]
 
     def prepare(self):
         """Directories and programs; nothing runs yet."""
@@ -312,6 +319,7 @@ class Laboratory:
         pid = self.postmaster(region)
         if pid is None:
             raise LabError(f"{region} has no postmaster to kill")
+        self._remember_shared_memory()
         os.kill(pid, signal.SIGKILL)
         wait_until(f"the postmaster {pid} to be gone", 10, lambda: not is_alive(pid), 0.002)
         self._reap_database(region)
@@ -324,9 +332,9 @@ class Laboratory:
                 self.database.process.reap(10)
 
     def _remember_shared_memory(self):
-        directories = [self.data_dir(r) for r in self.regions]
-        directories.append(os.path.join(self.directory, "history", "data"))
-        self._shared_memory |= {postgres.shared_memory_of(d) for d in directories} - {None}
+        """System V segments of all servers, also of those that something else kills."""
+        found = glob.glob(os.path.join(self.directory, "*", "data"))
+        self._shared_memory |= {postgres.shared_memory_of(d) for d in found} - {None}
 
     def kill_region(self, region):
         """Everything of a region at once; its repository is out of reach until start_region."""
@@ -376,26 +384,52 @@ class Laboratory:
         for process in self.etcd.values():
             process.stop()
 
-    def close(self):
-        """Ends everything and, unless it is kept, removes the directory. May be called again."""
-        if self.closed:
-            return
-        self.closed = True
-        atexit.unregister(self.close)
-        self._remember_shared_memory()
-        try:
-            if self.keep:
-                self._stop_in_order()
-        except (LabError, OSError) as error:
-            print(f"laboratory: {error}", file=sys.stderr)
-        finally:
+    def _end_processes(self):
+        """Ends everything; work that other threads still do fails with its processes."""
+        self.pool.shutdown(wait=False, cancel_futures=True)
+        while not all(future.done() for future in self._work):
             kill_below(self.directory)
-            for identity in self._shared_memory:
-                postgres.remove_shared_memory(identity)
-            if not self.keep:
-                shutil.rmtree(self.directory, ignore_errors=True)
-            self.addresses.release()
-            self.pool.shutdown(wait=False)
+            concurrent.futures.wait(self._work, 0.1)
+        self.pool.shutdown(wait=True)
+        kill_below(self.directory)
+
+    def close(self):
+        """Ends everything and, unless it is kept, removes the directory. May be called again.
+        Nothing interrupts it: what a second Ctrl-C cut short nobody would take up again."""
+        with uninterrupted():
+            if self.closed:
+                return
+            self.closed = True
+            atexit.unregister(self.close)
+            self._remember_shared_memory()
+            try:
+                if self.keep:
+                    self._stop_in_order()
+            except (LabError, OSError) as error:
+                print(f"laboratory: {error}", file=sys.stderr)
+            finally:
+                self._end_processes()
+                remove_shared_memory(self._shared_memory)
+                if not self.keep:
+                    shutil.rmtree(self.directory, ignore_errors=True)
+                self.addresses.release()
+
+
+ENDING = (signal.SIGINT, signal.SIGTERM, signal.SIGHUP)
+
+
+@contextlib.contextmanager
+def uninterrupted():
+    """Ignores what would end the program, while it tidies up (handlers are the main thread's)."""
+    if threading.current_thread() is not threading.main_thread():
+        yield
+        return
+    before = {number: signal.signal(number, signal.SIG_IGN) for number in ENDING}
+    try:
+        yield
+    finally:
+        for number, handler in before.items():
+            signal.signal(number, handler)
 
 
 def end_on_signals():

@@ -1,12 +1,19 @@
 # SPDX-License-Identifier: Apache-2.0
 """What the writer was promised against what the database has."""
+import json
+
+
+def filler(client, number, size):
+    """What the writer puts into this row: other text in each, so that rows cannot be mixed up."""
+    word = f"{client}.{number}/"
+    return (word * (size // len(word) + 1))[:size]
 
 
 class Log:
     """A writer's log, read whole; an unfinished last line is left out."""
 
     def __init__(self, path):
-        self.acked, self.sent, self.events = {}, {}, []
+        self.acked, self.sent, self.events, self.options = {}, {}, [], {}
         with open(path, encoding="utf-8") as f:
             for line in f:
                 if not line.endswith("\n"):
@@ -18,6 +25,8 @@ class Log:
                     self.acked[number] = at
                 elif kind == "sent":
                     self.sent[number] = at
+                elif kind == "start":
+                    self.options = json.loads(text)
                 self.events.append((at, kind, number, text))
 
     def first_ack_after(self, at):
@@ -36,16 +45,14 @@ class Log:
 
 
 def rows(server, client, database="app"):
-    """Number -> (seconds since 1970 by the row, xmin's commit instant or None) of one client."""
-    found = server.query(
-        "SELECT n, extract(epoch FROM at)::float8, "
-        "extract(epoch FROM pg_xact_commit_timestamp(xmin))::float8 "
-        "FROM ledger WHERE client = %s", (client,), database)
-    return {n: (at, committed) for n, at, committed in found}
+    """Number -> what the row holds (its instant by the server, its filler) of one client."""
+    return {n: (at, text) for n, at, text in server.query(
+        "SELECT n, at, filler FROM ledger WHERE client = %s", (client,), database)}
 
 
 class Comparison:
-    """Acknowledged and missing = lost. Present but never sent = invented, which must not be."""
+    """Acknowledged and missing = lost. Present but never sent = invented, present with other
+    content than was sent = altered: neither must be."""
 
     def __init__(self, log, present, up_to=None):
         acked = {n for n in log.acked if up_to is None or n <= up_to}
@@ -54,8 +61,11 @@ class Comparison:
         self.lost = sorted(acked - known)
         self.invented = sorted(known - set(log.sent))
         self.unanswered = sorted(known - acked)
+        client, size = log.options.get("client"), log.options.get("filler")
+        self.altered = sorted(n for n in known & set(log.sent)
+                              if present[n][1] != filler(client, n, size))
 
     def __str__(self):
         return (f"{self.acked} acknowledged, {self.present} present, {len(self.lost)} lost, "
                 f"{len(self.unanswered)} present without an answer, "
-                f"{len(self.invented)} invented")
+                f"{len(self.invented)} invented, {len(self.altered)} altered")

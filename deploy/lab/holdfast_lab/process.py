@@ -121,20 +121,58 @@ def processes_below(directory):
     return found
 
 
+def shared_memory(pid):
+    """What a PostgreSQL process maps outside its directory: System V segments (their numbers) and
+    files of /dev/shm (their paths)."""
+    found = set()
+    for line in _read(f"/proc/{pid}/maps").decode(errors="replace").splitlines():
+        words = line.split(maxsplit=5)
+        if len(words) < 6:
+            continue
+        if words[5].startswith("/SYSV"):
+            found.add(int(words[4]))  # the inode of such a mapping is the segment's number
+        elif words[5].startswith("/dev/shm/PostgreSQL."):
+            found.add(words[5])
+    return found
+
+
+def remove_shared_memory(found):
+    """Frees what killed servers left; a segment that somebody uses stays."""
+    for path in (f for f in found if isinstance(f, str)):
+        try:
+            os.unlink(path)
+        except FileNotFoundError:
+            pass
+    if any(isinstance(f, int) for f in found):
+        with open("/proc/sysvipc/shm", encoding="ascii") as f:
+            rows = [[int(word) for word in line.split()[:7]] for line in f.readlines()[1:]]
+        for row in rows:
+            if row[1] in found and row[6] == 0:
+                run(["ipcrm", "-m", str(row[1])], check=False)
+
+
+def _signal(pids, number):
+    for pid in pids:
+        try:
+            os.kill(pid, number)
+        except ProcessLookupError:
+            pass
+
+
 def kill_below(directory, seconds=20.0):
-    """SIGKILL to everything of a directory, again until nothing is left; returns how many."""
-    killed = set()
+    """SIGKILL to everything of a directory, again until nothing is left; returns how many. The
+    shared memory goes with its processes, as it does when a machine loses power."""
+    killed, memory = set(), set()
     deadline = time.monotonic() + seconds
     while True:
         left = processes_below(directory)
         if not left:
+            remove_shared_memory(memory)
             return len(killed)
         for pid in left:
-            try:
-                os.kill(pid, signal.SIGKILL)
-                killed.add(pid)
-            except ProcessLookupError:
-                pass
+            memory |= shared_memory(pid)
+        _signal(left, signal.SIGKILL)
+        killed.update(left)
         if time.monotonic() > deadline:
             raise LabError(f"processes of {directory} do not end: {left}")
         time.sleep(0.02)

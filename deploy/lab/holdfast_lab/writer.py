@@ -19,7 +19,7 @@ import time
 import psycopg2
 from psycopg2 import extensions
 
-from . import dns
+from . import dns, ledger
 
 TABLE = """CREATE TABLE IF NOT EXISTS ledger (
     client text NOT NULL, n bigint NOT NULL, at timestamptz NOT NULL DEFAULT clock_timestamp(),
@@ -90,14 +90,15 @@ class Writer:
     def write_one(self):
         self.number += 1
         self.note("sent", self.number)
-        rows = self.execute(INSERT, (self.options["client"], self.number,
-                                     "x" * self.options["filler"]))
+        rows = self.execute(INSERT, (self.options["client"], self.number, ledger.filler(
+            self.options["client"], self.number, self.options["filler"])))
         if rows != [(self.number,)]:
             raise Late(f"answered {rows}")
         self.note("ack", self.number, self.address)
 
     def run(self):
-        self.note("start", 0, json.dumps({"client": self.options["client"]}))
+        self.note("start", 0, json.dumps({
+            key: self.options[key] for key in ("client", "filler")}))
         while not self.ending:
             try:
                 if self.connection is None:

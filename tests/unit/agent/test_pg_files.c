@@ -15,6 +15,7 @@
 #include "agent/node/op.h"
 #include "agent/node/pgconf.h"
 #include "agent/node/socket.h"
+#include "common/io/fault.h"
 #include "common/io/files.h"
 
 static char directory[64];
@@ -198,6 +199,23 @@ static void test_socket(void **state)
     hf_loop_free(loop);
 }
 
+static void test_socket_faults(void **state)
+{
+    (void)state;
+    struct hf_err err;
+    struct hf_socket *s = NULL;
+    HF_AUTOJSON hf_json *request = hf_json_object();
+    hf_json *answer = NULL;
+    if (!hf_ok(hf_fault_configure("socket.ask=error;socket.listen=error", &err))) {
+        skip();
+    }
+    assert_int_equal(hf_socket_ask(socket_path, request, HF_SEC(1), &answer, &err).code, HF_E_IO);
+    assert_string_equal(err.text, "fault point socket.ask");
+    assert_int_equal(hf_socket_new(NULL, socket_path, on_request, NULL, &s, &err).code, HF_E_IO);
+    assert_string_equal(err.text, "fault point socket.listen");
+    assert_true(hf_ok(hf_fault_configure(NULL, &err)));
+}
+
 int main(void)
 {
 #define T(f) cmocka_unit_test_setup_teardown(f, setup, teardown)
@@ -208,6 +226,7 @@ int main(void)
         cmocka_unit_test(test_end_of_a_record),
         cmocka_unit_test(test_lines_of_waldump),
         T(test_socket),
+        T(test_socket_faults),
     };
     return cmocka_run_group_tests(tests, NULL, NULL);
 }

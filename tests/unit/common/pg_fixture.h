@@ -13,6 +13,7 @@
 #include <stdio.h>
 #include <stdlib.h>
 #include <string.h>
+#include <sys/shm.h>
 #include <sys/socket.h>
 #include <sys/stat.h>
 #include <unistd.h>
@@ -78,7 +79,7 @@ static inline bool pg_fixture_start(struct pg_fixture *f)
     snprintf(logfile, sizeof(logfile), "%s/log", f->dir);
     snprintf(options, sizeof(options),
              "-p %s -k %s -c listen_addresses=127.0.0.1 -c fsync=off -c shared_buffers=16MB "
-             "-c max_connections=20",
+             "-c max_connections=20 -c dynamic_shared_memory_type=mmap",
              f->port, f->dir);
     const char *initdb[] = {PG_BIN "initdb", "-D", data, "-U", "tester", "-A", "trust", "-N", NULL};
     const char *start[] = {PG_BIN "pg_ctl", "-D", data, "-o", options, "-l",
@@ -113,11 +114,33 @@ static inline size_t pg_fixture_signal(const struct pg_fixture *f, int signal)
     return n;
 }
 
+/* Frees the System V segment that a killed server leaves: the seventh line of its lock file. */
+static inline void pg_fixture_free_segment(const struct pg_fixture *f)
+{
+    char pidfile[128];
+    snprintf(pidfile, sizeof(pidfile), "%s/data/postmaster.pid", f->dir);
+    HF_BUF(text, 1024);
+    if (!hf_ok(hf_file_read(pidfile, &text, NULL))) {
+        return; /* it was shut down in good order */
+    }
+    const char *at = hf_buf_text(&text);
+    for (int line = 1; line < 7 && at != NULL; line++) {
+        at = strchr(at, '\n');
+        at = at != NULL ? at + 1 : NULL;
+    }
+    unsigned long key;
+    int id;
+    if (at != NULL && sscanf(at, "%lu %d", &key, &id) == 2) {
+        shmctl(id, IPC_RMID, NULL);
+    }
+}
+
 static inline void pg_fixture_stop(struct pg_fixture *f)
 {
     for (int i = 0; i < 50 && pg_fixture_signal(f, SIGKILL) > 0; i++) {
         usleep(20000);
     }
+    pg_fixture_free_segment(f);
     HF_IGNORE(hf_dir_remove_tree(f->dir, NULL), "a temporary directory");
 }
 

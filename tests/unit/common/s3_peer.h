@@ -233,7 +233,7 @@ static inline void finish(struct peer *p, struct hf_store *s)
     hf_free(p);
 }
 
-static const char *header(const struct peer *p, size_t i, const char *name)
+static inline const char *header(const struct peer *p, size_t i, const char *name)
 {
     static char value[512];
     char line[80];

@@ -19,6 +19,7 @@
 #include "common/base/mem.h"
 #include "common/core/json.h"
 #include "common/io/clock.h"
+#include "common/io/fault.h"
 #include "common/io/files.h"
 #include "common/io/log.h"
 #include "common/io/ws_http.h"
@@ -249,6 +250,25 @@ static void tries_again_when_the_api_fails(void **state)
     hf_route_task_free(t);
 }
 
+static void a_question_that_cannot_be_sent_is_asked_again(void **state)
+{
+    struct world *w = *state;
+    struct hf_err err;
+    if (!hf_ok(hf_fault_configure("dns.send=error:3", &err))) {
+        skip();
+    }
+    struct hf_route_task *t = begin(w, "127.0.2.1");
+    hf_lclk end = hf_lclk_add(hf_clock_lease(), HF_SEC(20));
+    while (hf_route_task_problem(t)[0] == '\0' && hf_lclk_before(hf_clock_lease(), end)) {
+        assert_true(hf_ok(hf_ws_step(w->ws, HF_MS(20), NULL)));
+    }
+    assert_non_null(strstr(hf_route_task_problem(t), "fault point dns.send"));
+    assert_true(run_until_done(w, t, 20000));
+    assert_string_equal(hf_route_task_problem(t), "");
+    assert_true(hf_ok(hf_fault_configure(NULL, &err)));
+    hf_route_task_free(t);
+}
+
 static void nothing_happens_after_a_cancel(void **state)
 {
     struct world *w = *state;
@@ -334,6 +354,8 @@ int main(void)
         cmocka_unit_test_setup_teardown(an_answer_without_authority_does_not_count, make_world,
                                         drop_world),
         cmocka_unit_test_setup_teardown(tries_again_when_the_api_fails, make_world, drop_world),
+        cmocka_unit_test_setup_teardown(a_question_that_cannot_be_sent_is_asked_again, make_world,
+                                        drop_world),
         cmocka_unit_test_setup_teardown(nothing_happens_after_a_cancel, make_world, drop_world),
         cmocka_unit_test(records_fit_their_type),
         cmocka_unit_test(packets_are_read_strictly),

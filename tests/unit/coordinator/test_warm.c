@@ -336,6 +336,54 @@ static void exposure_follows_the_furthest_copy_elsewhere(void **state)
     hf_warm_free(&w);
 }
 
+static void the_archive_counts_when_it_is_furthest(void **state)
+{
+    (void)state;
+    struct hf_warm w = {0};
+    struct hf_cluster_state s = {.generation = HF_GENERATION(1),
+                                 .epoch = HF_EPOCH(1),
+                                 .primary = {"eu-1"},
+                                 .primary_epoch = HF_EPOCH(1),
+                                 .timeline = HF_TLI(2),
+                                 .fork = HF_LSN(1200)};
+    apply_state(&w, &s, 6);
+    struct hf_warm_cluster *c = apply(&w, HF_KEY_POLICY, "", POLICY, 1, 5);
+    struct hf_warm_node *p = add_node(c, "eu-1", "eu");
+    struct hf_warm_node *r = add_node(c, "us-1", "us");
+    struct hf_measure m;
+    beat(p, HF_NODE_PRIMARY, 1, 2, 1000, 1000000, 1000000);
+    beat(p, HF_NODE_PRIMARY, 2, 2, 2000, 2000000, 2000000);
+    beat(r, HF_NODE_STANDBY, 1, 2, 1000, 0, 2000000);
+    struct hf_heartbeat *b = &r->view.beat;
+    b->repository_known = true;
+    b->repository_ok = true;
+    b->wal_timeline = HF_TLI(2);
+    b->wal_to = HF_LSN(1700);
+    hf_measure_cluster(c, (hf_lclk){2000000}, HF_SEC(6), &m);
+    assert_ptr_equal(m.best, r);
+    assert_true(m.best_archived);
+    assert_int_equal(m.best_lsn.v, 1700);
+    assert_true(m.exposure.known);
+    assert_int_equal(m.exposure.bytes, 300);
+    /* On the line before the fork it counts up to there; out of reach it does not count. */
+    b->wal_timeline = HF_TLI(1);
+    hf_measure_cluster(c, (hf_lclk){2000000}, HF_SEC(6), &m);
+    assert_true(m.best_archived);
+    assert_int_equal(m.best_lsn.v, 1200);
+    b->repository_ok = false;
+    hf_measure_cluster(c, (hf_lclk){2000000}, HF_SEC(6), &m);
+    assert_false(m.best_archived);
+    assert_int_equal(m.exposure.bytes, 1000);
+    /* The own region's archive is lost with it. */
+    b->repository_ok = true;
+    b->wal_timeline = HF_TLI(2);
+    r->view.region = p->view.region;
+    hf_measure_cluster(c, (hf_lclk){2000000}, HF_SEC(6), &m);
+    assert_null(m.best);
+    assert_false(m.exposure.known);
+    hf_warm_free(&w);
+}
+
 static void copies_in_the_primary_s_region_do_not_count(void **state)
 {
     (void)state;
@@ -429,6 +477,7 @@ int main(void)
         cmocka_unit_test(the_view_has_the_policy_s_nodes),
         cmocka_unit_test(a_backup_is_followed_by_heartbeats),
         cmocka_unit_test(exposure_follows_the_furthest_copy_elsewhere),
+        cmocka_unit_test(the_archive_counts_when_it_is_furthest),
         cmocka_unit_test(copies_in_the_primary_s_region_do_not_count),
         cmocka_unit_test(promises_go_to_their_node_in_the_sender_s_name_only),
         cmocka_unit_test(hello_must_agree_with_the_certificate),
