@@ -10,7 +10,7 @@
 #include "common/core/name.h"
 
 static const char *const AUTH[] = {"certificate", NULL};
-static const char *const DNS_TYPES[] = {"powerdns", NULL};
+static const char *const DNS_TYPES[] = {"powerdns", "rfc2136", NULL};
 static const char *const HTTP[] = {"http", "https", NULL};
 static const char *const HTTPS[] = {"https", NULL};
 
@@ -130,19 +130,25 @@ static const struct hf_option DNS_OPTIONS[] = {
     {.key = "url",
      .type = HF_OPTION_URL,
      .values = HTTP,
-     .required = true,
-     .doc = "of the server's API",
+     .doc = "powerdns: of the server's API",
      HF_OPTION_AT(struct hf_config_dns, url)},
     {.key = "api_key_file",
      .type = HF_OPTION_PATH,
-     .required = true,
-     .doc = "its key (mode 0600)",
+     .doc = "powerdns: the API's key (mode 0600)",
      HF_OPTION_AT(struct hf_config_dns, api_key_file)},
     {.key = "server_id",
      .type = HF_OPTION_TEXT,
      .fallback = "localhost",
-     .doc = "of the server in the API's paths",
+     .doc = "powerdns: of the server in the API's paths",
      HF_OPTION_AT(struct hf_config_dns, server_id)},
+    {.key = "server",
+     .type = HF_OPTION_ADDRESS,
+     .doc = "rfc2136: primary server of the zone, a numeric address; asked over TCP",
+     HF_OPTION_AT(struct hf_config_dns, server)},
+    {.key = "key_file",
+     .type = HF_OPTION_PATH,
+     .doc = "rfc2136: TSIG key, as tsig-keygen writes it or ALGORITHM:NAME:SECRET (mode 0600)",
+     HF_OPTION_AT(struct hf_config_dns, key_file)},
     {.key = "zone",
      .type = HF_OPTION_TEXT,
      .required = true,
@@ -283,6 +289,49 @@ static hf_result check_etcd(const struct hf_config *file, const struct hf_config
     return hf_done();
 }
 
+/* Options that belong to some types only: by type, needed or just allowed. */
+static const struct {
+    enum hf_config_dns_type type;
+    const char *key;
+    bool needed;
+} DNS_OWN[] = {
+    {HF_CONFIG_DNS_POWERDNS, "url", true},        {HF_CONFIG_DNS_POWERDNS, "api_key_file", true},
+    {HF_CONFIG_DNS_POWERDNS, "server_id", false}, {HF_CONFIG_DNS_RFC2136, "server", true},
+    {HF_CONFIG_DNS_RFC2136, "key_file", true},
+};
+
+static hf_result check_dns(const struct hf_config *file, const struct hf_config_dns *d,
+                           struct hf_err *err)
+{
+    enum { COUNT = sizeof DNS_OWN / sizeof DNS_OWN[0] };
+    char where[192];
+    for (size_t i = 0; i < COUNT; i++) {
+        bool own = false;
+        bool needed = false;
+        for (size_t k = 0; k < COUNT; k++) {
+            if (strcmp(DNS_OWN[k].key, DNS_OWN[i].key) == 0 && DNS_OWN[k].type == d->type) {
+                own = true;
+                needed = DNS_OWN[k].needed;
+            }
+        }
+        (void)snprintf(where, sizeof where, "dns.%s.%s", d->name.s, DNS_OWN[i].key);
+        if (needed && !hf_config_given(file, where)) {
+            return hf_config_fail(file, where, err, "is missing: type %s needs it",
+                                  DNS_TYPES[d->type]);
+        }
+        if (!own && hf_config_given(file, where)) {
+            return hf_config_fail(file, where, err, "is not an option of type %s",
+                                  DNS_TYPES[d->type]);
+        }
+    }
+    (void)snprintf(where, sizeof where, "dns.%s.zone", d->name.s);
+    size_t len = strlen(d->zone);
+    if (len == 0 || d->zone[len - 1] != '.') {
+        return hf_config_fail(file, where, err, "value \"%.64s\" does not end in a dot", d->zone);
+    }
+    return hf_done();
+}
+
 static hf_result check_coordinator(const struct hf_config *file,
                                    const struct hf_config_coordinator *c, struct hf_err *err)
 {
@@ -299,13 +348,7 @@ static hf_result check_coordinator(const struct hf_config *file,
                               "a password is not allowed here; allowed: passfile");
     }
     for (size_t i = 0; i < c->dns_count; i++) {
-        size_t len = strlen(c->dns[i].zone);
-        if (c->dns[i].zone[len - 1] != '.') {
-            char where[128];
-            (void)snprintf(where, sizeof where, "dns.%s.zone", c->dns[i].name.s);
-            return hf_config_fail(file, where, err, "value \"%.64s\" does not end in a dot",
-                                  c->dns[i].zone);
-        }
+        HF_TRY(check_dns(file, &c->dns[i], err));
     }
     return hf_done();
 }

@@ -16,7 +16,7 @@ enum {
 };
 
 enum hf_config_user_auth { HF_CONFIG_AUTH_CERTIFICATE };
-enum hf_config_dns_type { HF_CONFIG_DNS_POWERDNS };
+enum hf_config_dns_type { HF_CONFIG_DNS_POWERDNS, HF_CONFIG_DNS_RFC2136 };
 
 struct hf_config_dns {
     hf_name name; /* as route.provider of the policies names it */
@@ -24,6 +24,8 @@ struct hf_config_dns {
     char url[HF_CONFIG_URL_SIZE];
     char api_key_file[HF_PATH_SIZE];
     char server_id[HF_NAME_SIZE];
+    char server[HF_ADDRESS_SIZE]; /* rfc2136 */
+    char key_file[HF_PATH_SIZE];  /* rfc2136 */
     char zone[HF_POLICY_DNS_NAME_SIZE];                               /* absolute, ends in a dot */
     char authoritative[HF_CONFIG_MAX_AUTHORITATIVE][HF_ADDRESS_SIZE]; /* asked to verify a change */
     size_t authoritative_count;

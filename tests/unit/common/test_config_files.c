@@ -225,6 +225,11 @@ static void coordinator_sample(void **state)
     assert_string_equal(dns->zone, "hf.test.");
     assert_string_equal(dns->server_id, "localhost");
     assert_string_equal(dns->authoritative[0], "127.0.0.8:5300");
+    dns = hf_config_coordinator_dns(&coordinator, "knot");
+    assert_non_null(dns);
+    assert_int_equal(dns->type, HF_CONFIG_DNS_RFC2136);
+    assert_string_equal(dns->server, "127.0.0.8:5301");
+    assert_int_equal(dns->authoritative_count, 2);
 }
 
 static void coordinator_variants(void **state)
@@ -244,6 +249,13 @@ static void coordinator_variants(void **state)
         {"\"host=127.0.0.9 port=5439 dbname=holdfast user=holdfast\"",
          "\"postgresql://u:geheim@h/d\"", "history.dsn: a password is not"},
         {"zone: hf.test.", "zone: hf.test", "dns.pdns.zone: value \"hf.test\" does not end"},
+        {"url: \"http://127.0.0.8:8081\", ", "",
+         "dns.pdns.url: is missing: type powerdns needs it"},
+        {"type: powerdns", "type: rfc2136", "dns.pdns.url: is not an option of type rfc2136"},
+        {"key_file: ddns.key, ", "", "dns.knot.key_file: is missing: type rfc2136 needs it"},
+        {"key_file: ddns.key", "key_file: ddns.key, server_id: x",
+         "dns.knot.server_id: is not an option of type rfc2136"},
+        {"type: powerdns", "type: bind", "powerdns, rfc2136"},
         {"authoritative: [\"127.0.0.8:5300\"]", "authoritative: []", "0 given; allowed: 1 to 8"},
         {"prefix: /holdfast/v1", "prefix: holdfast", "etcd.prefix"},
         {"prefix: /holdfast/v1", "prefix: /", "etcd.prefix"},
