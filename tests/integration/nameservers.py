@@ -129,7 +129,8 @@ class Bind(NameServer):
     def configure(self):
         keys = "".join(key.statement() for key in [*self.writers, self.known])
         return self.file("named.conf", (
-            f'options {{ directory "{self.directory}"; listen-on port {self.port} {{ {ADDRESS}; }}; '
+            f'options {{ directory "{self.directory}"; '
+            f'listen-on port {self.port} {{ {ADDRESS}; }}; '
             f'listen-on-v6 {{ none; }}; pid-file "{self.directory}/named.pid"; '
             f'session-keyfile "{self.directory}/session.key"; '
             f'managed-keys-directory "{self.directory}"; recursion no; dnssec-validation no; '
