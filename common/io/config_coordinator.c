@@ -10,7 +10,7 @@
 #include "common/core/name.h"
 
 static const char *const AUTH[] = {"certificate", NULL};
-static const char *const DNS_TYPES[] = {"powerdns", "rfc2136", NULL};
+static const char *const DNS_TYPES[] = {"powerdns", "rfc2136", "exec", NULL};
 static const char *const HTTP[] = {"http", "https", NULL};
 static const char *const HTTPS[] = {"https", NULL};
 
@@ -120,6 +120,9 @@ static const struct hf_option HISTORY_OPTIONS[] = {
 static const struct hf_option AUTHORITATIVE[] = {
     {.key = "", .type = HF_OPTION_ADDRESS, .size = HF_ADDRESS_SIZE}, END};
 
+static const struct hf_option WORD[] = {
+    {.key = "", .type = HF_OPTION_TEXT, .size = HF_CONFIG_WORD_SIZE, .text_optional = true}, END};
+
 static const struct hf_option DNS_OPTIONS[] = {
     {.key = "type",
      .type = HF_OPTION_ENUM,
@@ -130,7 +133,8 @@ static const struct hf_option DNS_OPTIONS[] = {
     {.key = "url",
      .type = HF_OPTION_URL,
      .values = HTTP,
-     .doc = "powerdns: of the server's API",
+     .doc = "powerdns: of the server's API; cloudflare, route53: of another API than the "
+            "provider's own",
      HF_OPTION_AT(struct hf_config_dns, url)},
     {.key = "api_key_file",
      .type = HF_OPTION_PATH,
@@ -149,6 +153,11 @@ static const struct hf_option DNS_OPTIONS[] = {
      .type = HF_OPTION_PATH,
      .doc = "rfc2136: TSIG key, as tsig-keygen writes it or ALGORITHM:NAME:SECRET (mode 0600)",
      HF_OPTION_AT(struct hf_config_dns, key_file)},
+    {.key = "command",
+     .type = HF_OPTION_LIST,
+     .sub = WORD,
+     .doc = "exec: program (absolute path) and arguments that set the name; no shell",
+     HF_OPTION_ARRAY(struct hf_config_dns, command, command_count)},
     {.key = "zone",
      .type = HF_OPTION_TEXT,
      .required = true,
@@ -165,7 +174,7 @@ static const struct hf_option DNS_OPTIONS[] = {
      .min = 100000,
      .max = 60000000,
      .fallback = "3s",
-     .doc = "of one request",
+     .doc = "of one request, or one run of a command",
      HF_OPTION_AT(struct hf_config_dns, timeout)},
     END};
 
@@ -297,7 +306,8 @@ static const struct {
 } DNS_OWN[] = {
     {HF_CONFIG_DNS_POWERDNS, "url", true},        {HF_CONFIG_DNS_POWERDNS, "api_key_file", true},
     {HF_CONFIG_DNS_POWERDNS, "server_id", false}, {HF_CONFIG_DNS_RFC2136, "server", true},
-    {HF_CONFIG_DNS_RFC2136, "key_file", true},
+    {HF_CONFIG_DNS_RFC2136, "key_file", true},    {HF_CONFIG_DNS_EXEC, "command", true},
+
 };
 
 static hf_result check_dns(const struct hf_config *file, const struct hf_config_dns *d,
@@ -315,7 +325,8 @@ static hf_result check_dns(const struct hf_config *file, const struct hf_config_
             }
         }
         (void)snprintf(where, sizeof where, "dns.%s.%s", d->name.s, DNS_OWN[i].key);
-        if (needed && !hf_config_given(file, where)) {
+        bool empty = d->type == HF_CONFIG_DNS_EXEC && d->command_count == 0;
+        if (needed && (empty || !hf_config_given(file, where))) {
             return hf_config_fail(file, where, err, "is missing: type %s needs it",
                                   DNS_TYPES[d->type]);
         }
@@ -323,6 +334,11 @@ static hf_result check_dns(const struct hf_config *file, const struct hf_config_
             return hf_config_fail(file, where, err, "is not an option of type %s",
                                   DNS_TYPES[d->type]);
         }
+    }
+    if (d->command_count > 0 && d->command[0][0] != '/') {
+        (void)snprintf(where, sizeof where, "dns.%s.command", d->name.s);
+        return hf_config_fail(file, where, err, "value \"%.64s\" is not an absolute path",
+                              d->command[0]);
     }
     (void)snprintf(where, sizeof where, "dns.%s.zone", d->name.s);
     size_t len = strlen(d->zone);

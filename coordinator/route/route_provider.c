@@ -12,6 +12,8 @@ const struct hf_route_provider *hf_route_provider_of(enum hf_config_dns_type typ
         return &hf_route_powerdns;
     case HF_CONFIG_DNS_RFC2136:
         return &hf_route_rfc2136;
+    case HF_CONFIG_DNS_EXEC:
+        return &hf_route_exec;
     default:
         return NULL;
     }

@@ -230,6 +230,10 @@ static void coordinator_sample(void **state)
     assert_int_equal(dns->type, HF_CONFIG_DNS_RFC2136);
     assert_string_equal(dns->server, "127.0.0.8:5301");
     assert_int_equal(dns->authoritative_count, 2);
+    dns = hf_config_coordinator_dns(&coordinator, "own");
+    assert_int_equal(dns->command_count, 2);
+    assert_string_equal(dns->command[1], "--quiet");
+    assert_int_equal(dns->timeout.us, 10000000);
 }
 
 static void coordinator_variants(void **state)
@@ -256,6 +260,9 @@ static void coordinator_variants(void **state)
         {"key_file: ddns.key", "key_file: ddns.key, server_id: x",
          "dns.knot.server_id: is not an option of type rfc2136"},
         {"type: powerdns", "type: bind", "powerdns, rfc2136"},
+        {"/usr/local/bin/set-name", "set-name", "dns.own.command: value \"set-name\""},
+        {"command: [/usr/local/bin/set-name, \"--quiet\"]", "command: []",
+         "dns.own.command: is missing: type exec needs it"},
         {"authoritative: [\"127.0.0.8:5300\"]", "authoritative: []", "0 given; allowed: 1 to 8"},
         {"prefix: /holdfast/v1", "prefix: holdfast", "etcd.prefix"},
         {"prefix: /holdfast/v1", "prefix: /", "etcd.prefix"},
