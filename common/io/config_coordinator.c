@@ -10,7 +10,8 @@
 #include "common/core/name.h"
 
 static const char *const AUTH[] = {"certificate", NULL};
-static const char *const DNS_TYPES[] = {"powerdns", "rfc2136", "exec", NULL};
+static const char *const DNS_TYPES[] = {"powerdns",   "rfc2136", "exec",
+                                        "cloudflare", "route53", NULL};
 static const char *const HTTP[] = {"http", "https", NULL};
 static const char *const HTTPS[] = {"https", NULL};
 
@@ -158,6 +159,33 @@ static const struct hf_option DNS_OPTIONS[] = {
      .sub = WORD,
      .doc = "exec: program (absolute path) and arguments that set the name; no shell",
      HF_OPTION_ARRAY(struct hf_config_dns, command, command_count)},
+    {.key = "token_file",
+     .type = HF_OPTION_PATH,
+     .doc = "cloudflare: API token with the right to edit DNS of the zone (mode 0600)",
+     HF_OPTION_AT(struct hf_config_dns, token_file)},
+    {.key = "credentials",
+     .type = HF_OPTION_PATH,
+     .doc = "route53: file of lines access_key_id = ..., secret_access_key = ..., optionally "
+            "session_token = ... (mode 0600); without it AWS_ACCESS_KEY_ID, "
+            "AWS_SECRET_ACCESS_KEY and AWS_SESSION_TOKEN of the service's environment",
+     HF_OPTION_AT(struct hf_config_dns, credentials)},
+    {.key = "signing_region",
+     .type = HF_OPTION_TEXT,
+     .fallback = "us-east-1",
+     .doc = "route53: region name that requests are signed for",
+     HF_OPTION_AT(struct hf_config_dns, signing_region)},
+    {.key = "zone_id",
+     .type = HF_OPTION_TEXT,
+     .doc =
+         "route53: of the hosted zone; cloudflare: of the zone, looked up by its name without it",
+     HF_OPTION_AT(struct hf_config_dns, zone_id)},
+    {.key = "sync_timeout",
+     .type = HF_OPTION_DURATION,
+     .min = 1000000,
+     .max = 600000000,
+     .fallback = "2m",
+     .doc = "route53: longest wait for a change to be INSYNC",
+     HF_OPTION_AT(struct hf_config_dns, sync_timeout)},
     {.key = "zone",
      .type = HF_OPTION_TEXT,
      .required = true,
@@ -304,10 +332,13 @@ static const struct {
     const char *key;
     bool needed;
 } DNS_OWN[] = {
-    {HF_CONFIG_DNS_POWERDNS, "url", true},        {HF_CONFIG_DNS_POWERDNS, "api_key_file", true},
-    {HF_CONFIG_DNS_POWERDNS, "server_id", false}, {HF_CONFIG_DNS_RFC2136, "server", true},
-    {HF_CONFIG_DNS_RFC2136, "key_file", true},    {HF_CONFIG_DNS_EXEC, "command", true},
-
+    {HF_CONFIG_DNS_POWERDNS, "url", true},         {HF_CONFIG_DNS_POWERDNS, "api_key_file", true},
+    {HF_CONFIG_DNS_POWERDNS, "server_id", false},  {HF_CONFIG_DNS_RFC2136, "server", true},
+    {HF_CONFIG_DNS_RFC2136, "key_file", true},     {HF_CONFIG_DNS_EXEC, "command", true},
+    {HF_CONFIG_DNS_CLOUDFLARE, "url", false},      {HF_CONFIG_DNS_CLOUDFLARE, "token_file", true},
+    {HF_CONFIG_DNS_CLOUDFLARE, "zone_id", false},  {HF_CONFIG_DNS_ROUTE53, "url", false},
+    {HF_CONFIG_DNS_ROUTE53, "credentials", false}, {HF_CONFIG_DNS_ROUTE53, "signing_region", false},
+    {HF_CONFIG_DNS_ROUTE53, "zone_id", true},      {HF_CONFIG_DNS_ROUTE53, "sync_timeout", false},
 };
 
 static hf_result check_dns(const struct hf_config *file, const struct hf_config_dns *d,
@@ -339,6 +370,13 @@ static hf_result check_dns(const struct hf_config *file, const struct hf_config_
         (void)snprintf(where, sizeof where, "dns.%s.command", d->name.s);
         return hf_config_fail(file, where, err, "value \"%.64s\" is not an absolute path",
                               d->command[0]);
+    }
+    for (const char *p = d->zone_id; *p != '\0'; p++) { /* it stands in paths */
+        if (!isalnum((unsigned char)*p)) {
+            (void)snprintf(where, sizeof where, "dns.%s.zone_id", d->name.s);
+            return hf_config_fail(file, where, err, "value \"%.64s\": allowed are A-Z, a-z and 0-9",
+                                  d->zone_id);
+        }
     }
     (void)snprintf(where, sizeof where, "dns.%s.zone", d->name.s);
     size_t len = strlen(d->zone);

@@ -23,26 +23,6 @@ struct hf_route_call {
     void *arg;
 };
 
-static hf_result map_status(const struct hf_http_response *response, struct hf_err *err)
-{
-    if (!hf_ok(response->result)) {
-        *err = *response->err;
-        return hf_fail_context(err, "PowerDNS");
-    }
-    if (response->status >= 200 && response->status < 300) {
-        return hf_done();
-    }
-    enum hf_code code = HF_E_REFUSED;
-    if (response->status == 401 || response->status == 403) {
-        code = HF_E_DENIED;
-    } else if (response->status == 404) {
-        code = HF_E_NOT_FOUND;
-    } else if (response->status >= 500) {
-        code = HF_E_AGAIN;
-    }
-    return hf_fail(err, code, "PowerDNS answered %d: %.200s", response->status, response->body);
-}
-
 /* Looks for the record set in the zone's answer. */
 static hf_result find_record(const struct hf_http_response *response,
                              const struct hf_route_record *want, struct hf_route_seen *ret,
@@ -78,7 +58,7 @@ static void call_done(void *arg, const struct hf_http_response *response)
     struct hf_route_call *c = arg;
     struct hf_err err = {.code = HF_OK};
     struct hf_route_seen seen = {.count = 0};
-    hf_result r = map_status(response, &err);
+    hf_result r = hf_route_http_check("PowerDNS", response, response->body, &err);
     if (hf_ok(r) && c->reading) {
         r = find_record(response, &c->record, &seen, &err);
     }

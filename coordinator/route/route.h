@@ -67,6 +67,8 @@ struct hf_route_provider {
 };
 extern const struct hf_route_provider hf_route_powerdns;
 extern const struct hf_route_provider hf_route_rfc2136;
+extern const struct hf_route_provider hf_route_cloudflare;
+extern const struct hf_route_provider hf_route_route53;
 extern const struct hf_route_provider hf_route_exec;
 /* NULL when there is none of this type. */
 const struct hf_route_provider *hf_route_provider_of(enum hf_config_dns_type type);

@@ -12,6 +12,10 @@ const struct hf_route_provider *hf_route_provider_of(enum hf_config_dns_type typ
         return &hf_route_powerdns;
     case HF_CONFIG_DNS_RFC2136:
         return &hf_route_rfc2136;
+    case HF_CONFIG_DNS_CLOUDFLARE:
+        return &hf_route_cloudflare;
+    case HF_CONFIG_DNS_ROUTE53:
+        return &hf_route_route53;
     case HF_CONFIG_DNS_EXEC:
         return &hf_route_exec;
     default:
@@ -41,4 +45,26 @@ void hf_route_seen_compare(struct hf_route_seen *seen, const struct hf_route_rec
 {
     seen->found = seen->count == 1 && seen->ttl.us == want->ttl.us &&
                   hf_route_name_equal(seen->values[0], want->value);
+}
+
+hf_result hf_route_http_check(const char *provider, const struct hf_http_response *response,
+                              const char *said, struct hf_err *err)
+{
+    if (!hf_ok(response->result)) {
+        *err = *response->err;
+        return hf_fail_context(err, "%s", provider);
+    }
+    int status = response->status;
+    if (status >= 200 && status < 300) {
+        return hf_done();
+    }
+    enum hf_code code = HF_E_REFUSED;
+    if (status == 401 || status == 403) {
+        code = HF_E_DENIED;
+    } else if (status == 404) {
+        code = HF_E_NOT_FOUND;
+    } else if (status == 408 || status == 429 || status >= 500) {
+        code = HF_E_AGAIN;
+    }
+    return hf_fail(err, code, "%s answered %d: %.200s", provider, status, said);
 }

@@ -17,4 +17,9 @@ void hf_route_seen_compare(struct hf_route_seen *seen, const struct hf_route_rec
 /* "a.b." and "A.b" are the same name. */
 bool hf_route_name_equal(const char *a, const char *b);
 
+/* What an HTTP API's response means: HF_OK for 2xx, else by transport and status; said is the
+ * provider's own word for it, or "". */
+hf_result hf_route_http_check(const char *provider, const struct hf_http_response *response,
+                              const char *said, struct hf_err *err) HF_MUST_USE;
+
 #endif

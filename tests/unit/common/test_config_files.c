@@ -230,6 +230,10 @@ static void coordinator_sample(void **state)
     assert_int_equal(dns->type, HF_CONFIG_DNS_RFC2136);
     assert_string_equal(dns->server, "127.0.0.8:5301");
     assert_int_equal(dns->authoritative_count, 2);
+    dns = hf_config_coordinator_dns(&coordinator, "aws");
+    assert_int_equal(dns->type, HF_CONFIG_DNS_ROUTE53);
+    assert_string_equal(dns->signing_region, "us-east-1");
+    assert_int_equal(dns->sync_timeout.us, 60000000);
     dns = hf_config_coordinator_dns(&coordinator, "own");
     assert_int_equal(dns->command_count, 2);
     assert_string_equal(dns->command[1], "--quiet");
@@ -260,6 +264,13 @@ static void coordinator_variants(void **state)
         {"key_file: ddns.key", "key_file: ddns.key, server_id: x",
          "dns.knot.server_id: is not an option of type rfc2136"},
         {"type: powerdns", "type: bind", "powerdns, rfc2136"},
+        {"token_file: cloudflare.token, ", "",
+         "dns.cf.token_file: is missing: type cloudflare needs it"},
+        {"zone_id: Z0EXAMPLE1, ", "", "dns.aws.zone_id: is missing: type route53 needs it"},
+        {"zone_id: Z0EXAMPLE1", "zone_id: /hostedzone/Z0", "allowed are A-Z, a-z and 0-9"},
+        {"credentials: route53.credentials, ", "", NULL},
+        {"token_file: cloudflare.token", "token_file: t, sync_timeout: 1m",
+         "dns.cf.sync_timeout: is not an option of type cloudflare"},
         {"/usr/local/bin/set-name", "set-name", "dns.own.command: value \"set-name\""},
         {"command: [/usr/local/bin/set-name, \"--quiet\"]", "command: []",
          "dns.own.command: is missing: type exec needs it"},
