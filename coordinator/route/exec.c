@@ -205,7 +205,7 @@ static hf_result exec_set(const struct hf_route_env *env, const struct hf_route_
                           struct hf_route_call **ret, struct hf_err *err)
 {
     struct hf_route_call *c = call_new(env, record, done, arg);
-    struct hook_env hook;
+    struct hook_env hook = {.all = {NULL}};
     const char *argv[HF_CONFIG_MAX_COMMAND + 1] = {NULL};
     (void)seen; /* a hook knows no condition */
     for (size_t i = 0; i < env->config->command_count; i++) {
