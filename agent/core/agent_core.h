@@ -68,6 +68,8 @@ struct hf_pg_observation {
     hf_lsn written;
     hf_lsn flushed;
     hf_lsn replayed;
+    hf_lsn upstream;  /* end of WAL that the receiver heard of last; 0 = unknown */
+    hf_dur heard_ago; /* how long before this observation that was */
     int64_t clock_us; /* lease clock before the positions were read */
 };
 

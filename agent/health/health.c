@@ -53,7 +53,9 @@ struct hf_health {
 
 /* On a standby positions that a receiver got are no less than those that were replayed, although
  * pg_last_wal_receive_lsn() restarts at a segment's beginning, or is NULL. A primary's checkpoint
- * names its old timeline for a while after a promotion; the name of its WAL file does not. */
+ * names its old timeline for a while after a promotion; the name of its WAL file does not.
+ * latest_end_lsn is the sender's end, as its newest message had it (replication/walreceiver.c:
+ * ProcessWalSndrMessage). */
 static const char question[] =
     "SELECT pg_is_in_recovery(),"
     " (SELECT system_identifier::text FROM pg_control_system()),"
@@ -70,7 +72,10 @@ static const char question[] =
     " ELSE pg_current_wal_flush_lsn() END, '0/0'),"
     " coalesce(CASE WHEN pg_is_in_recovery() THEN pg_last_wal_replay_lsn()"
     " ELSE pg_current_wal_flush_lsn() END, '0/0'),"
-    " coalesce(w.status = 'streaming', false)"
+    " coalesce(w.status = 'streaming', false),"
+    " coalesce(w.latest_end_lsn, '0/0'),"
+    " coalesce(greatest(0, extract(epoch FROM"
+    "  clock_timestamp() - w.last_msg_receipt_time) * 1000000)::bigint, 0)::text"
     " FROM (SELECT 1) one LEFT JOIN pg_stat_wal_receiver w ON true";
 
 /* Asked once for each connection. A name with a dot may be set without the library: only what the
@@ -166,6 +171,7 @@ static hf_result take_answer(const struct hf_pg_result *res, struct hf_pg_observ
 {
     struct hf_pg_observation o = *ret;
     uint64_t timeline = 0;
+    uint64_t heard_ago = 0;
     if (hf_pg_rows(res) != 1) {
         return hf_fail(err, HF_E_INVALID, "%d rows instead of one", hf_pg_rows(res));
     }
@@ -176,6 +182,9 @@ static hf_result take_answer(const struct hf_pg_result *res, struct hf_pg_observ
     HF_TRY(hf_pg_lsn(res, 0, 4, &o.flushed, err));
     HF_TRY(hf_pg_lsn(res, 0, 5, &o.replayed, err));
     HF_TRY(hf_pg_bool(res, 0, 6, &o.streaming, err));
+    HF_TRY(hf_pg_lsn(res, 0, 7, &o.upstream, err));
+    HF_TRY(hf_pg_u64(res, 0, 8, &heard_ago, err));
+    o.heard_ago = HF_US(heard_ago);
     o.timeline = HF_TLI(timeline);
     *ret = o;
     return hf_done();

@@ -10,6 +10,7 @@
 
 #include "agent/core/agent_core.h"
 #include "agent/health/health.h"
+#include "agent/health/lag.h"
 #include "agent/link/link.h"
 #include "agent/node/effects.h"
 #include "agent/node/executor.h"
@@ -65,6 +66,7 @@ struct hf_agent {
     struct hf_executor *executor;
     struct hf_health *health;
     struct hf_pg_observation seen; /* newest */
+    struct hf_lag lag;
     struct hf_link *link;
     struct hf_wal_service *wal; /* NULL: no repository is configured */
     struct hf_socket *socket;
@@ -105,7 +107,6 @@ hf_result hf_agent_metrics(struct hf_agent *a, struct hf_buf *out, struct hf_err
 /* What load balancers ask: by the lease, not by hearsay. */
 bool hf_agent_is_primary(const struct hf_agent *a);
 bool hf_agent_is_replica(const struct hf_agent *a);
-bool hf_agent_is_healthy(const struct hf_agent *a);
 hf_result hf_agent_http_start(struct hf_agent *a, struct hf_err *err) HF_MUST_USE;
 
 #endif

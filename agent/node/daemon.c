@@ -93,6 +93,7 @@ static void on_seen(void *arg, const struct hf_pg_observation *seen,
 {
     struct hf_agent *a = arg;
     a->seen = *seen;
+    hf_lag_note(&a->lag, seen);
     if (a->managed) {
         hf_page_keeper_seen(&a->keeper, seen, postmaster);
     }

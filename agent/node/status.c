@@ -2,27 +2,42 @@
  *
  * What the agent says of itself: socket, metrics, load balancers.
  */
+#include <inttypes.h>
 #include <stdio.h>
 #include <string.h>
 
 #include "agent/node/agent.h"
+#include "agent/node/endpoints.h"
 #include "common/io/clock.h"
+
+static void facts_now(const struct hf_agent *a, struct hf_endpoint_facts *ret)
+{
+    const struct hf_page_state *s = &a->keeper.state;
+    hf_lclk now = hf_clock_lease_high();
+    *ret = (struct hf_endpoint_facts){.has_postgresql = a->config->has_postgresql,
+                                      .answers = a->seen.running && a->seen.known,
+                                      .in_recovery = a->seen.in_recovery};
+    ret->lag_bytes_known = hf_lag_bytes(&a->lag, now, &ret->lag_bytes);
+    ret->lag_time_known = hf_lag_time(&a->lag, now, &ret->lag_time);
+    ret->lease = a->managed && hf_page_is_open(&a->keeper.map, s->epoch, now);
+}
+
+static bool is_now(const struct hf_agent *a, enum hf_endpoint endpoint)
+{
+    static const struct hf_endpoint_limit none = {.has_bytes = false};
+    struct hf_endpoint_facts facts;
+    facts_now(a, &facts);
+    return hf_endpoint_answer(endpoint, &facts, &none);
+}
 
 bool hf_agent_is_primary(const struct hf_agent *a)
 {
-    const struct hf_page_state *s = &a->keeper.state;
-    return a->managed && a->seen.running && a->seen.known && !a->seen.in_recovery &&
-           hf_page_is_open(&a->keeper.map, s->epoch, hf_clock_lease_high());
+    return is_now(a, HF_ENDPOINT_PRIMARY);
 }
 
 bool hf_agent_is_replica(const struct hf_agent *a)
 {
-    return a->seen.running && a->seen.known && a->seen.in_recovery;
-}
-
-bool hf_agent_is_healthy(const struct hf_agent *a)
-{
-    return !a->config->has_postgresql || (a->seen.running && a->seen.known);
+    return is_now(a, HF_ENDPOINT_REPLICA);
 }
 
 hf_json *hf_agent_status(struct hf_agent *a)
@@ -103,36 +118,67 @@ hf_result hf_agent_metrics(struct hf_agent *a, struct hf_buf *out, struct hf_err
 
 /* --- HTTP --- */
 
-static void answer_yes_no(struct hf_http_request *r, struct hf_agent *a, bool yes)
+/* The lag as two members, null when it is not known. */
+static void lag_text(const struct hf_endpoint_facts *f, char *ret, size_t size)
 {
-    char body[192];
-    int n = snprintf(body, sizeof(body), "{\"node\":\"%s\",\"state\":\"%s\",\"ok\":%s}\n",
-                     a->config->name.s, hf_node_state_name(a->core->state), yes ? "true" : "false");
+    char bytes[32] = "null";
+    char time[32] = "null";
+    if (f->lag_bytes_known) {
+        (void)snprintf(bytes, sizeof(bytes), "\"%" PRIu64 "\"", f->lag_bytes);
+    }
+    if (f->lag_time_known) {
+        (void)snprintf(time, sizeof(time), "%" PRId64, f->lag_time.us / 1000);
+    }
+    (void)snprintf(ret, size, "\"lag_bytes\":%s,\"lag_ms\":%s", bytes, time);
+}
+
+static void answer_endpoint(struct hf_http_request *r, const struct hf_agent *a,
+                            enum hf_endpoint endpoint)
+{
+    char body[320];
+    char text[64];
+    char lag[96];
+    struct hf_err err;
+    struct hf_endpoint_facts facts;
+    struct hf_endpoint_limit limit = {.has_bytes = false};
+    hf_result given = hf_http_query_get(r, "lag", text, sizeof(text), &err);
+    if (hf_ok(given)) {
+        given = hf_endpoint_limit_parse(text, &limit, &err);
+    }
+    if (!hf_ok(given) && given.code != HF_E_NOT_FOUND) {
+        int n = snprintf(body, sizeof(body), "%.250s\n", err.text);
+        hf_http_respond(r, 400, "text/plain", body, (size_t)n);
+        return;
+    }
+    facts_now(a, &facts);
+    bool yes = hf_endpoint_answer(endpoint, &facts, &limit);
+    lag_text(&facts, lag, sizeof(lag));
+    int n = snprintf(body, sizeof(body), "{\"node\":\"%s\",\"state\":\"%s\",\"ok\":%s,%s}\n",
+                     a->config->name.s, hf_node_state_name(a->core->state), yes ? "true" : "false",
+                     lag);
     hf_http_respond(r, yes ? 200 : 503, "application/json", body, (size_t)n);
 }
 
 static void on_request(void *arg, struct hf_http_request *r)
 {
+    static const char known[] = "/primary /read-write /replica /read-only /health /metrics\n";
     struct hf_agent *a = arg;
     const char *path = hf_http_path(r);
     const char *method = hf_http_method(r);
+    enum hf_endpoint endpoint;
     struct hf_err err;
     if (strcmp(method, "GET") != 0 && strcmp(method, "HEAD") != 0 &&
         strcmp(method, "OPTIONS") != 0) {
         hf_http_respond(r, 405, "text/plain", "GET, HEAD or OPTIONS\n", 21);
-    } else if (strcmp(path, "/primary") == 0) {
-        answer_yes_no(r, a, hf_agent_is_primary(a));
-    } else if (strcmp(path, "/replica") == 0) {
-        answer_yes_no(r, a, hf_agent_is_replica(a));
-    } else if (strcmp(path, "/health") == 0) {
-        answer_yes_no(r, a, hf_agent_is_healthy(a));
+    } else if (hf_ok(hf_endpoint_find(path, &endpoint))) {
+        answer_endpoint(r, a, endpoint);
     } else if (strcmp(path, "/metrics") == 0) {
         HF_BUF(text, 65536);
         bool ok = hf_ok(hf_agent_metrics(a, &text, &err));
         hf_http_respond(r, ok ? 200 : 500, "text/plain; version=0.0.4", hf_buf_text(&text),
                         text.len);
     } else {
-        hf_http_respond(r, 404, "text/plain", "/primary /replica /health /metrics\n", 35);
+        hf_http_respond(r, 404, "text/plain", known, sizeof(known) - 1);
     }
 }
 

@@ -113,7 +113,9 @@ static const struct hf_option HTTP_OPTIONS[] = {
      .type = HF_OPTION_ADDRESS,
      .min = 0,
      .max = 65535,
-     .doc = "address of /primary, /replica, /health and /metrics; without it there are none",
+     .doc =
+         "address of /primary, /read-write, /replica, /read-only, /health and /metrics; without it "
+         "there are none",
      HF_OPTION_AT(struct hf_config_agent, http.listen)},
     END};
 

@@ -10,7 +10,8 @@
 #include "common/core/name.h"
 
 static const char *const AUTH[] = {"certificate", NULL};
-static const char *const DNS_TYPES[] = {"powerdns", NULL};
+static const char *const DNS_TYPES[] = {"powerdns",   "rfc2136", "exec",
+                                        "cloudflare", "route53", NULL};
 static const char *const HTTP[] = {"http", "https", NULL};
 static const char *const HTTPS[] = {"https", NULL};
 
@@ -120,6 +121,9 @@ static const struct hf_option HISTORY_OPTIONS[] = {
 static const struct hf_option AUTHORITATIVE[] = {
     {.key = "", .type = HF_OPTION_ADDRESS, .size = HF_ADDRESS_SIZE}, END};
 
+static const struct hf_option WORD[] = {
+    {.key = "", .type = HF_OPTION_TEXT, .size = HF_CONFIG_WORD_SIZE, .text_optional = true}, END};
+
 static const struct hf_option DNS_OPTIONS[] = {
     {.key = "type",
      .type = HF_OPTION_ENUM,
@@ -130,19 +134,58 @@ static const struct hf_option DNS_OPTIONS[] = {
     {.key = "url",
      .type = HF_OPTION_URL,
      .values = HTTP,
-     .required = true,
-     .doc = "of the server's API",
+     .doc = "powerdns: of the server's API; cloudflare, route53: of another API than the "
+            "provider's own",
      HF_OPTION_AT(struct hf_config_dns, url)},
     {.key = "api_key_file",
      .type = HF_OPTION_PATH,
-     .required = true,
-     .doc = "its key (mode 0600)",
+     .doc = "powerdns: the API's key (mode 0600)",
      HF_OPTION_AT(struct hf_config_dns, api_key_file)},
     {.key = "server_id",
      .type = HF_OPTION_TEXT,
      .fallback = "localhost",
-     .doc = "of the server in the API's paths",
+     .doc = "powerdns: of the server in the API's paths",
      HF_OPTION_AT(struct hf_config_dns, server_id)},
+    {.key = "server",
+     .type = HF_OPTION_ADDRESS,
+     .doc = "rfc2136: primary server of the zone, a numeric address; asked over TCP",
+     HF_OPTION_AT(struct hf_config_dns, server)},
+    {.key = "key_file",
+     .type = HF_OPTION_PATH,
+     .doc = "rfc2136: TSIG key, as tsig-keygen writes it or ALGORITHM:NAME:SECRET (mode 0600)",
+     HF_OPTION_AT(struct hf_config_dns, key_file)},
+    {.key = "command",
+     .type = HF_OPTION_LIST,
+     .sub = WORD,
+     .doc = "exec: program (absolute path) and arguments that set the name; no shell",
+     HF_OPTION_ARRAY(struct hf_config_dns, command, command_count)},
+    {.key = "token_file",
+     .type = HF_OPTION_PATH,
+     .doc = "cloudflare: API token with the right to edit DNS of the zone (mode 0600)",
+     HF_OPTION_AT(struct hf_config_dns, token_file)},
+    {.key = "credentials",
+     .type = HF_OPTION_PATH,
+     .doc = "route53: file of lines access_key_id = ..., secret_access_key = ..., optionally "
+            "session_token = ... (mode 0600); without it AWS_ACCESS_KEY_ID, "
+            "AWS_SECRET_ACCESS_KEY and AWS_SESSION_TOKEN of the service's environment",
+     HF_OPTION_AT(struct hf_config_dns, credentials)},
+    {.key = "signing_region",
+     .type = HF_OPTION_TEXT,
+     .fallback = "us-east-1",
+     .doc = "route53: region name that requests are signed for",
+     HF_OPTION_AT(struct hf_config_dns, signing_region)},
+    {.key = "zone_id",
+     .type = HF_OPTION_TEXT,
+     .doc =
+         "route53: of the hosted zone; cloudflare: of the zone, looked up by its name without it",
+     HF_OPTION_AT(struct hf_config_dns, zone_id)},
+    {.key = "sync_timeout",
+     .type = HF_OPTION_DURATION,
+     .min = 1000000,
+     .max = 600000000,
+     .fallback = "2m",
+     .doc = "route53: longest wait for a change to be INSYNC",
+     HF_OPTION_AT(struct hf_config_dns, sync_timeout)},
     {.key = "zone",
      .type = HF_OPTION_TEXT,
      .required = true,
@@ -159,7 +202,7 @@ static const struct hf_option DNS_OPTIONS[] = {
      .min = 100000,
      .max = 60000000,
      .fallback = "3s",
-     .doc = "of one request",
+     .doc = "of one request, or one run of a command",
      HF_OPTION_AT(struct hf_config_dns, timeout)},
     END};
 
@@ -283,6 +326,66 @@ static hf_result check_etcd(const struct hf_config *file, const struct hf_config
     return hf_done();
 }
 
+/* Options that belong to some types only: by type, needed or just allowed. */
+static const struct {
+    enum hf_config_dns_type type;
+    const char *key;
+    bool needed;
+} DNS_OWN[] = {
+    {HF_CONFIG_DNS_POWERDNS, "url", true},         {HF_CONFIG_DNS_POWERDNS, "api_key_file", true},
+    {HF_CONFIG_DNS_POWERDNS, "server_id", false},  {HF_CONFIG_DNS_RFC2136, "server", true},
+    {HF_CONFIG_DNS_RFC2136, "key_file", true},     {HF_CONFIG_DNS_EXEC, "command", true},
+    {HF_CONFIG_DNS_CLOUDFLARE, "url", false},      {HF_CONFIG_DNS_CLOUDFLARE, "token_file", true},
+    {HF_CONFIG_DNS_CLOUDFLARE, "zone_id", false},  {HF_CONFIG_DNS_ROUTE53, "url", false},
+    {HF_CONFIG_DNS_ROUTE53, "credentials", false}, {HF_CONFIG_DNS_ROUTE53, "signing_region", false},
+    {HF_CONFIG_DNS_ROUTE53, "zone_id", true},      {HF_CONFIG_DNS_ROUTE53, "sync_timeout", false},
+};
+
+static hf_result check_dns(const struct hf_config *file, const struct hf_config_dns *d,
+                           struct hf_err *err)
+{
+    enum { COUNT = sizeof DNS_OWN / sizeof DNS_OWN[0] };
+    char where[192];
+    for (size_t i = 0; i < COUNT; i++) {
+        bool own = false;
+        bool needed = false;
+        for (size_t k = 0; k < COUNT; k++) {
+            if (strcmp(DNS_OWN[k].key, DNS_OWN[i].key) == 0 && DNS_OWN[k].type == d->type) {
+                own = true;
+                needed = DNS_OWN[k].needed;
+            }
+        }
+        (void)snprintf(where, sizeof where, "dns.%s.%s", d->name.s, DNS_OWN[i].key);
+        bool empty = d->type == HF_CONFIG_DNS_EXEC && d->command_count == 0;
+        if (needed && (empty || !hf_config_given(file, where))) {
+            return hf_config_fail(file, where, err, "is missing: type %s needs it",
+                                  DNS_TYPES[d->type]);
+        }
+        if (!own && hf_config_given(file, where)) {
+            return hf_config_fail(file, where, err, "is not an option of type %s",
+                                  DNS_TYPES[d->type]);
+        }
+    }
+    if (d->command_count > 0 && d->command[0][0] != '/') {
+        (void)snprintf(where, sizeof where, "dns.%s.command", d->name.s);
+        return hf_config_fail(file, where, err, "value \"%.64s\" is not an absolute path",
+                              d->command[0]);
+    }
+    for (const char *p = d->zone_id; *p != '\0'; p++) { /* it stands in paths */
+        if (!isalnum((unsigned char)*p)) {
+            (void)snprintf(where, sizeof where, "dns.%s.zone_id", d->name.s);
+            return hf_config_fail(file, where, err, "value \"%.64s\": allowed are A-Z, a-z and 0-9",
+                                  d->zone_id);
+        }
+    }
+    (void)snprintf(where, sizeof where, "dns.%s.zone", d->name.s);
+    size_t len = strlen(d->zone);
+    if (len == 0 || d->zone[len - 1] != '.') {
+        return hf_config_fail(file, where, err, "value \"%.64s\" does not end in a dot", d->zone);
+    }
+    return hf_done();
+}
+
 static hf_result check_coordinator(const struct hf_config *file,
                                    const struct hf_config_coordinator *c, struct hf_err *err)
 {
@@ -299,13 +402,7 @@ static hf_result check_coordinator(const struct hf_config *file,
                               "a password is not allowed here; allowed: passfile");
     }
     for (size_t i = 0; i < c->dns_count; i++) {
-        size_t len = strlen(c->dns[i].zone);
-        if (c->dns[i].zone[len - 1] != '.') {
-            char where[128];
-            (void)snprintf(where, sizeof where, "dns.%s.zone", c->dns[i].name.s);
-            return hf_config_fail(file, where, err, "value \"%.64s\" does not end in a dot",
-                                  c->dns[i].zone);
-        }
+        HF_TRY(check_dns(file, &c->dns[i], err));
     }
     return hf_done();
 }

@@ -12,11 +12,19 @@ enum {
     HF_CONFIG_MAX_ETCD = 8,
     HF_CONFIG_MAX_DNS = 8,
     HF_CONFIG_MAX_AUTHORITATIVE = 8,
+    HF_CONFIG_MAX_COMMAND = 16,
+    HF_CONFIG_WORD_SIZE = 256,
     HF_CONFIG_DSN_SIZE = 1024
 };
 
 enum hf_config_user_auth { HF_CONFIG_AUTH_CERTIFICATE };
-enum hf_config_dns_type { HF_CONFIG_DNS_POWERDNS };
+enum hf_config_dns_type {
+    HF_CONFIG_DNS_POWERDNS,
+    HF_CONFIG_DNS_RFC2136,
+    HF_CONFIG_DNS_EXEC,
+    HF_CONFIG_DNS_CLOUDFLARE,
+    HF_CONFIG_DNS_ROUTE53
+};
 
 struct hf_config_dns {
     hf_name name; /* as route.provider of the policies names it */
@@ -24,7 +32,16 @@ struct hf_config_dns {
     char url[HF_CONFIG_URL_SIZE];
     char api_key_file[HF_PATH_SIZE];
     char server_id[HF_NAME_SIZE];
-    char zone[HF_POLICY_DNS_NAME_SIZE];                               /* absolute, ends in a dot */
+    char server[HF_ADDRESS_SIZE];                             /* rfc2136 */
+    char key_file[HF_PATH_SIZE];                              /* rfc2136 */
+    char command[HF_CONFIG_MAX_COMMAND][HF_CONFIG_WORD_SIZE]; /* exec: an argument vector */
+    size_t command_count;
+    char token_file[HF_PATH_SIZE];      /* cloudflare */
+    char credentials[HF_PATH_SIZE];     /* route53; "" = the environment */
+    char signing_region[HF_NAME_SIZE];  /* route53 */
+    char zone_id[HF_NAME_SIZE];         /* cloudflare, route53 */
+    hf_dur sync_timeout;                /* route53 */
+    char zone[HF_POLICY_DNS_NAME_SIZE]; /* absolute, ends in a dot */
     char authoritative[HF_CONFIG_MAX_AUTHORITATIVE][HF_ADDRESS_SIZE]; /* asked to verify a change */
     size_t authoritative_count;
     hf_dur timeout;

@@ -138,6 +138,17 @@ void hf_hmac_sha256(const void *key, size_t key_len, const void *bytes, size_t l
     HF_ASSERT(n == HF_SHA256_SIZE);
 }
 
+void hf_hmac_sha512(const void *key, size_t key_len, const void *bytes, size_t len,
+                    uint8_t ret[HF_SHA512_SIZE])
+{
+    static const uint8_t empty[1];
+    HF_ASSERT(key_len <= INT32_MAX);
+    unsigned n = 0;
+    HF_ASSERT(HMAC(EVP_sha512(), key_len > 0 ? key : empty, (int)key_len, len > 0 ? bytes : empty,
+                   len, ret, &n) != NULL);
+    HF_ASSERT(n == HF_SHA512_SIZE);
+}
+
 void hf_hkdf_sha256(const void *key, size_t key_len, const void *salt, size_t salt_len,
                     const void *info, size_t info_len, uint8_t *ret, size_t len)
 {

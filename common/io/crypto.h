@@ -1,7 +1,8 @@
 /* SPDX-License-Identifier: Apache-2.0
  *
  * Cryptography, over OpenSSL's EVP (crypto*.c are the only users of it besides x509*.c).
- * Primitives with fixed choices only: AES-256-GCM, HKDF/HMAC/SHA-256, Ed25519, MD5 for Content-MD5.
+ * Primitives with fixed choices only: AES-256-GCM, HKDF/HMAC/SHA-256, HMAC-SHA-512 (TSIG),
+ * Ed25519, MD5 for Content-MD5.
  *
  * Invariants: sealed bytes are opened whole or not at all (on failure the output is wiped); the
  * caller guarantees that a nonce is never used twice with one key (rule C1: a key per object, the
@@ -23,6 +24,7 @@ enum {
     HF_AEAD_NONCE_SIZE = 12,
     HF_AEAD_TAG_SIZE = 16,
     HF_SHA256_SIZE = 32,
+    HF_SHA512_SIZE = 64,
     HF_MD5_SIZE = 16,
     HF_WRAPPED_KEY_SIZE = HF_AEAD_NONCE_SIZE + HF_AEAD_KEY_SIZE + HF_AEAD_TAG_SIZE,
     HF_ED25519_SEED_SIZE = 32,
@@ -67,6 +69,8 @@ void hf_hkdf_sha256(const void *key, size_t key_len, const void *salt, size_t sa
 /* RFC 2104. */
 void hf_hmac_sha256(const void *key, size_t key_len, const void *bytes, size_t len,
                     uint8_t ret[HF_SHA256_SIZE]);
+void hf_hmac_sha512(const void *key, size_t key_len, const void *bytes, size_t len,
+                    uint8_t ret[HF_SHA512_SIZE]);
 void hf_sha256(const void *bytes, size_t len, uint8_t ret[HF_SHA256_SIZE]);
 
 /* SHA-256 in pieces. hf_sha256_end gives the digest and begins anew. */

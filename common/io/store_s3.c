@@ -10,7 +10,7 @@ static void s3_close(struct hf_store *store)
 {
     struct hf_s3_store *s = hf_s3_of(store);
     hf_http_sync_free(s->http);
-    hf_s3_credentials_free(&s->credentials);
+    hf_aws_credentials_free(&s->credentials);
     hf_free(s->credentials_path);
     (void)pthread_mutex_destroy(&s->lock);
     hf_free(s);
@@ -132,7 +132,7 @@ static hf_result configure(struct hf_s3_store *s, const struct hf_store_config *
     s->total_timeout = or_default(c->total_timeout, 120);
     s->attempts = c->attempts > 0 ? c->attempts : 5;
     s->credentials_path = hf_strdup(c->credentials);
-    HF_TRY(hf_s3_credentials_read(c->credentials, &s->credentials, err));
+    HF_TRY(hf_aws_credentials_read(c->credentials, &s->credentials, err));
     return hf_http_sync_new(c->ca, &s->http, err);
 }
 

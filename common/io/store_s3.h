@@ -15,7 +15,7 @@
 #include <stdatomic.h>
 
 #include "common/io/http_sync.h"
-#include "common/io/s3_sign.h"
+#include "common/io/aws_sign.h"
 #include "common/io/s3_xml.h"
 #include "common/io/store_driver.h"
 
@@ -46,8 +46,8 @@ struct hf_s3_store {
     int attempts;
     atomic_int conditional; /* enum hf_s3_conditional */
     pthread_mutex_t lock;
-    struct hf_s3_credentials credentials; /* under lock */
-    int64_t skew_us;                      /* server's clock minus ours; under lock */
+    struct hf_aws_credentials credentials; /* under lock */
+    int64_t skew_us;                       /* server's clock minus ours; under lock */
 };
 
 static inline struct hf_s3_store *hf_s3_of(struct hf_store *store)
@@ -58,9 +58,9 @@ static inline struct hf_s3_store *hf_s3_of(struct hf_store *store)
 struct hf_s3_call {
     const char *method;
     const char *key; /* full key; NULL: the bucket itself */
-    struct hf_s3_pair query[HF_S3_CALL_PAIRS];
+    struct hf_aws_pair query[HF_S3_CALL_PAIRS];
     size_t query_count;
-    struct hf_s3_pair headers[HF_S3_CALL_PAIRS]; /* lower-case names; all are signed */
+    struct hf_aws_pair headers[HF_S3_CALL_PAIRS]; /* lower-case names; all are signed */
     size_t header_count;
     const void *body;
     size_t body_len;

@@ -24,13 +24,13 @@ void hf_s3_call_free(struct hf_s3_call *call)
 void hf_s3_call_query(struct hf_s3_call *call, const char *name, const char *value)
 {
     HF_ASSERT(call->query_count < HF_S3_CALL_PAIRS);
-    call->query[call->query_count++] = (struct hf_s3_pair){name, value};
+    call->query[call->query_count++] = (struct hf_aws_pair){name, value};
 }
 
 void hf_s3_call_header(struct hf_s3_call *call, const char *name, const char *value)
 {
     HF_ASSERT(call->header_count < HF_S3_CALL_PAIRS);
-    call->headers[call->header_count++] = (struct hf_s3_pair){name, value};
+    call->headers[call->header_count++] = (struct hf_aws_pair){name, value};
 }
 
 static int64_t wall_us(void)
@@ -48,7 +48,7 @@ static void hash_payload(const struct hf_s3_store *s, struct hf_s3_call *call)
         return;
     }
     if (s->tls) {
-        (void)snprintf(call->payload_hash, sizeof call->payload_hash, HF_S3_UNSIGNED_PAYLOAD);
+        (void)snprintf(call->payload_hash, sizeof call->payload_hash, HF_AWS_UNSIGNED_PAYLOAD);
         return;
     }
     uint8_t digest[HF_SHA256_SIZE];
@@ -63,7 +63,7 @@ struct wire {
     struct hf_buf query;
     struct hf_buf authorization;
     struct hf_buf lines; /* the header lines, each ended by a NUL */
-    size_t offsets[HF_S3_PAIRS_MAX];
+    size_t offsets[HF_AWS_PAIRS_MAX];
     size_t count;
 };
 
@@ -81,42 +81,43 @@ static void wire_free(struct wire *w)
 
 static hf_result add_line(struct wire *w, const char *name, const char *value, struct hf_err *err)
 {
-    HF_ASSERT(w->count < HF_S3_PAIRS_MAX);
+    HF_ASSERT(w->count < HF_AWS_PAIRS_MAX);
     w->offsets[w->count++] = w->lines.len;
     HF_TRY(hf_buf_printf(&w->lines, err, "%s: %s", name, value));
     return hf_buf_append(&w->lines, "", 1, err);
 }
 
 static hf_result sign(const struct hf_s3_store *s, struct hf_s3_call *call, int64_t skew_us,
-                      const struct hf_s3_credentials *credentials, struct wire *w,
+                      const struct hf_aws_credentials *credentials, struct wire *w,
                       struct hf_err *err)
 {
     char stamp[HF_S3_STAMP_SIZE];
     hf_s3_stamp((hf_wall){wall_us() + skew_us}, stamp);
-    struct hf_s3_pair headers[HF_S3_PAIRS_MAX];
+    struct hf_aws_pair headers[HF_AWS_PAIRS_MAX];
     size_t n = 0;
-    headers[n++] = (struct hf_s3_pair){"host", s->host};
-    headers[n++] = (struct hf_s3_pair){"x-amz-date", stamp};
-    headers[n++] = (struct hf_s3_pair){"x-amz-content-sha256", call->payload_hash};
+    headers[n++] = (struct hf_aws_pair){"host", s->host};
+    headers[n++] = (struct hf_aws_pair){"x-amz-date", stamp};
+    headers[n++] = (struct hf_aws_pair){"x-amz-content-sha256", call->payload_hash};
     if (credentials->token.len > 0) {
         headers[n++] =
-            (struct hf_s3_pair){"x-amz-security-token", hf_secret_text(&credentials->token)};
+            (struct hf_aws_pair){"x-amz-security-token", hf_secret_text(&credentials->token)};
     }
     for (size_t i = 0; i < call->header_count; i++) {
         headers[n++] = call->headers[i];
     }
-    const struct hf_s3_sign request = {
+    const struct hf_aws_sign request = {
         .method = call->method,
         .path = hf_buf_text(&w->path),
         .query = hf_buf_text(&w->query),
         .headers = headers,
         .header_count = n,
         .payload_hash = call->payload_hash,
+        .service = "s3",
         .region = s->region,
         .stamp = stamp,
         .credentials = credentials,
     };
-    HF_TRY(hf_s3_sign(&request, &w->authorization, err));
+    HF_TRY(hf_aws_sign(&request, &w->authorization, err));
     for (size_t i = 0; i < n; i++) {
         HF_TRY(add_line(w, headers[i].name, headers[i].value, err));
     }
@@ -126,18 +127,18 @@ static hf_result sign(const struct hf_s3_store *s, struct hf_s3_call *call, int6
 static hf_result build(struct hf_s3_store *s, struct hf_s3_call *call, struct wire *w,
                        struct hf_err *err)
 {
-    w->url = HF_BUF_INIT(HF_S3_TEXT_MAX * 2);
-    w->path = HF_BUF_INIT(HF_S3_TEXT_MAX);
-    w->query = HF_BUF_INIT(HF_S3_TEXT_MAX);
+    w->url = HF_BUF_INIT(HF_AWS_TEXT_MAX * 2);
+    w->path = HF_BUF_INIT(HF_AWS_TEXT_MAX);
+    w->query = HF_BUF_INIT(HF_AWS_TEXT_MAX);
     w->authorization = HF_BUF_INIT(4096);
-    w->lines = HF_BUF_INIT(HF_S3_TEXT_MAX * 2);
+    w->lines = HF_BUF_INIT(HF_AWS_TEXT_MAX * 2);
     HF_TRY(hf_buf_printf(&w->path, err, "%s/", s->root));
-    HF_TRY(hf_s3_encode(call->key == NULL ? "" : call->key, true, &w->path, err));
-    HF_TRY(hf_s3_query(call->query, call->query_count, &w->query, err));
+    HF_TRY(hf_aws_encode(call->key == NULL ? "" : call->key, true, &w->path, err));
+    HF_TRY(hf_aws_query(call->query, call->query_count, &w->query, err));
     HF_TRY(hf_buf_printf(&w->url, err, "%s%s%s%s", s->url, hf_buf_text(&w->path),
                          call->query_count > 0 ? "?" : "", hf_buf_text(&w->query)));
     hash_payload(s, call);
-    __attribute__((cleanup(hf_s3_credentials_free))) struct hf_s3_credentials credentials = {0};
+    __attribute__((cleanup(hf_aws_credentials_free))) struct hf_aws_credentials credentials = {0};
     (void)pthread_mutex_lock(&s->lock);
     hf_secret_copy(&credentials.id, &s->credentials.id);
     hf_secret_copy(&credentials.key, &s->credentials.key);
@@ -152,7 +153,7 @@ static hf_result send_request(struct hf_s3_store *s, struct hf_s3_call *call, st
     HF_FAULT("s3.request", err);
     __attribute__((cleanup(wire_free))) struct wire w = {0};
     HF_TRY(build(s, call, &w, err));
-    const char *lines[HF_S3_PAIRS_MAX + 2];
+    const char *lines[HF_AWS_PAIRS_MAX + 2];
     for (size_t i = 0; i < w.count; i++) {
         lines[i] = w.lines.data + w.offsets[i];
     }
@@ -229,9 +230,9 @@ static bool same_secret(const struct hf_secret *a, const struct hf_secret *b)
 /* Credentials were refused: true when the file has others now. */
 static bool reload_credentials(struct hf_s3_store *s, struct hf_s3_call *call)
 {
-    __attribute__((cleanup(hf_s3_credentials_free))) struct hf_s3_credentials fresh = {0};
+    __attribute__((cleanup(hf_aws_credentials_free))) struct hf_aws_credentials fresh = {0};
     if (call->credentials_tried ||
-        !hf_ok(hf_s3_credentials_read(s->credentials_path, &fresh, NULL))) {
+        !hf_ok(hf_aws_credentials_read(s->credentials_path, &fresh, NULL))) {
         return false;
     }
     call->credentials_tried = true;
@@ -240,7 +241,7 @@ static bool reload_credentials(struct hf_s3_store *s, struct hf_s3_call *call)
                    !same_secret(&fresh.key, &s->credentials.key) ||
                    !same_secret(&fresh.token, &s->credentials.token);
     if (changed) {
-        struct hf_s3_credentials old = s->credentials;
+        struct hf_aws_credentials old = s->credentials;
         s->credentials = fresh;
         fresh = old;
     }

@@ -260,6 +260,19 @@ static void warn_exposure(hf_json *array, const struct hf_warm_cluster *c,
     }
 }
 
+/* Clients may still keep an answer for longer than the policy says. */
+static void warn_ttl(hf_json *array, const struct hf_route_task *route)
+{
+    char value[HF_UNITS_SIZE];
+    char limit[HF_UNITS_SIZE];
+    char text[256];
+    hf_units_human_duration(hf_route_task_old_ttl(route), value);
+    hf_units_human_duration(hf_route_task_record(route)->ttl, limit);
+    (void)snprintf(text, sizeof text, "the name was published with a TTL of %s, above %s", value,
+                   limit);
+    warn(array, text, "ROUTE_TTL", value, limit);
+}
+
 static hf_json *warnings_json(const struct hf_warm_cluster *c, const struct hf_measure *m,
                               hf_lclk now, hf_dur silent)
 {
@@ -280,6 +293,9 @@ static hf_json *warnings_json(const struct hf_warm_cluster *c, const struct hf_m
     const struct hf_route_task *route = hf_carry_route(c);
     if (route != NULL && hf_route_task_problem(route)[0] != '\0') {
         warn(array, hf_route_task_problem(route), "ROUTE_WRONG", "", "");
+    }
+    if (route != NULL && hf_route_task_ttl_high(route, now)) {
+        warn_ttl(array, route);
     }
     return array;
 }

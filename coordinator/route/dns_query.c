@@ -142,8 +142,8 @@ bool hf_dns_answer_is(const struct hf_dns_answer *answer, const char *value)
 
 /* --- the query --- */
 
-static hf_result split_address(const char *text, struct sockaddr_storage *ret, socklen_t *ret_len,
-                               struct hf_err *err)
+hf_result hf_dns_address(const char *text, struct sockaddr_storage *ret, socklen_t *ret_len,
+                         struct hf_err *err)
 {
     char host[HF_ADDRESS_SIZE];
     const char *colon = strrchr(text, ':');
@@ -255,7 +255,7 @@ static hf_result query_open(struct hf_dns_query *q, struct hf_err *err)
 {
     struct sockaddr_storage address;
     socklen_t len = 0;
-    HF_TRY(split_address(q->server, &address, &len, err));
+    HF_TRY(hf_dns_address(q->server, &address, &len, err));
     q->fd = socket(address.ss_family, SOCK_DGRAM | SOCK_CLOEXEC | SOCK_NONBLOCK, 0);
     if (q->fd < 0) {
         return hf_fail_errno(err, errno, "DNS socket");

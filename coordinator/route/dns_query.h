@@ -9,6 +9,8 @@
 #ifndef HF_COORDINATOR_DNS_QUERY_H
 #define HF_COORDINATOR_DNS_QUERY_H
 
+#include <sys/socket.h>
+
 #include "common/io/loop.h"
 #include "coordinator/route/route.h"
 
@@ -29,6 +31,12 @@ hf_result hf_dns_parse(const uint8_t *packet, size_t len, const char *name, enum
                        uint16_t id, struct hf_dns_answer *ret, struct hf_err *err) HF_MUST_USE;
 /* True when the answer is exactly the wanted record, from an authoritative server. */
 bool hf_dns_answer_is(const struct hf_dns_answer *answer, const char *value);
+
+/* "127.0.0.8:5300", "[::1]:53": a numeric address, so that nothing has to be looked up.
+ * HF_E_INVALID.
+ */
+hf_result hf_dns_address(const char *text, struct sockaddr_storage *ret, socklen_t *ret_len,
+                         struct hf_err *err) HF_MUST_USE;
 
 struct hf_dns_query;
 /* HF_OK with the answer, HF_E_TIMEOUT, HF_E_UNREACHABLE, HF_E_CORRUPT. */

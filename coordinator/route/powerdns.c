@@ -4,7 +4,7 @@
  * /api/v1/servers/ID/zones/ZONE). A PATCH with changetype REPLACE sets one record set whole; there
  * is no condition that it could carry.
  */
-#include "coordinator/route/route.h"
+#include "coordinator/route/route_provider.h"
 
 #include "common/base/mem.h"
 #include "common/core/json.h"
@@ -23,35 +23,13 @@ struct hf_route_call {
     void *arg;
 };
 
-static hf_result map_status(const struct hf_http_response *response, struct hf_err *err)
-{
-    if (!hf_ok(response->result)) {
-        *err = *response->err;
-        return hf_fail_context(err, "PowerDNS");
-    }
-    if (response->status >= 200 && response->status < 300) {
-        return hf_done();
-    }
-    enum hf_code code = HF_E_REFUSED;
-    if (response->status == 401 || response->status == 403) {
-        code = HF_E_DENIED;
-    } else if (response->status == 404) {
-        code = HF_E_NOT_FOUND;
-    } else if (response->status >= 500) {
-        code = HF_E_AGAIN;
-    }
-    return hf_fail(err, code, "PowerDNS answered %d: %.200s", response->status, response->body);
-}
-
 /* Looks for the record set in the zone's answer. */
 static hf_result find_record(const struct hf_http_response *response,
-                             const struct hf_route_record *want, bool *ret_found, hf_dur *ret_ttl,
+                             const struct hf_route_record *want, struct hf_route_seen *ret,
                              struct hf_err *err)
 {
     HF_AUTOJSON hf_json *zone = NULL;
     const hf_json *sets = NULL;
-    *ret_found = false;
-    *ret_ttl = HF_US(0);
     HF_TRY(hf_json_parse(response->body, response->len, PDNS_RESPONSE_MAX, &zone, err));
     HF_TRY(hf_json_get_array(zone, "rrsets", 1000000, &sets, err));
     for (size_t i = 0; i < hf_json_size(sets); i++) {
@@ -66,13 +44,12 @@ static hf_result find_record(const struct hf_http_response *response,
         const hf_json *records = NULL;
         HF_TRY(hf_json_get_u64(set, "ttl", &ttl, err));
         HF_TRY(hf_json_get_array(set, "records", 1000, &records, err));
-        const hf_json *first = hf_json_at(records, 0);
-        const hf_json *content = first != NULL ? hf_json_member(first, "content") : NULL;
-        *ret_ttl = HF_SEC(ttl);
-        *ret_found = hf_json_size(records) == 1 && content != NULL &&
-                     strcasecmp(hf_json_text(content), want->value) == 0 &&
-                     ret_ttl->us == want->ttl.us;
+        for (size_t k = 0; k < hf_json_size(records); k++) {
+            const hf_json *content = hf_json_member(hf_json_at(records, k), "content");
+            hf_route_seen_add(ret, HF_SEC(ttl), content != NULL ? hf_json_text(content) : "");
+        }
     }
+    hf_route_seen_compare(ret, want);
     return hf_done();
 }
 
@@ -80,16 +57,16 @@ static void call_done(void *arg, const struct hf_http_response *response)
 {
     struct hf_route_call *c = arg;
     struct hf_err err = {.code = HF_OK};
-    bool found = false;
-    hf_dur ttl = {0};
-    hf_result r = map_status(response, &err);
+    struct hf_route_seen seen = {.count = 0};
+    hf_result r = hf_route_http_check("PowerDNS", response, response->body, &err);
     if (hf_ok(r) && c->reading) {
-        r = find_record(response, &c->record, &found, &ttl, &err);
+        r = find_record(response, &c->record, &seen, &err);
     }
+    bool tell = hf_ok(r) && c->reading;
     hf_route_done done = c->done;
     void *owner = c->arg;
     hf_free(c);
-    done(owner, r, found, ttl, &err);
+    done(owner, r, tell ? &seen : NULL, &err);
 }
 
 static hf_result write_body(const struct hf_route_record *record, struct hf_buf *body,
@@ -113,10 +90,11 @@ static hf_result write_body(const struct hf_route_record *record, struct hf_buf 
     return hf_json_write(v, body, err);
 }
 
-static hf_result call_start(const struct hf_config_dns *config, struct hf_http_client *http,
-                            const struct hf_route_record *record, bool reading, hf_route_done done,
-                            void *arg, struct hf_route_call **ret, struct hf_err *err)
+static hf_result call_start(const struct hf_route_env *env, const struct hf_route_record *record,
+                            bool reading, hf_route_done done, void *arg, struct hf_route_call **ret,
+                            struct hf_err *err)
 {
+    const struct hf_config_dns *config = env->config;
     char url[PDNS_URL_SIZE];
     char header[512];
     HF_BUF(body, 8192);
@@ -148,7 +126,7 @@ static hf_result call_start(const struct hf_config_dns *config, struct hf_http_c
                                                    .max_response = PDNS_RESPONSE_MAX,
                                                    .done = call_done,
                                                    .arg = c};
-    hf_result r = hf_http_client_start(http, &request, &c->http, err);
+    hf_result r = hf_http_client_start(env->http, &request, &c->http, err);
     hf_wipe(header, sizeof header);
     if (!hf_ok(r)) {
         hf_free(c);
@@ -158,18 +136,19 @@ static hf_result call_start(const struct hf_config_dns *config, struct hf_http_c
     return hf_done();
 }
 
-static hf_result powerdns_read(const struct hf_config_dns *config, struct hf_http_client *http,
-                               const struct hf_route_record *record, hf_route_done done, void *arg,
-                               struct hf_route_call **ret, struct hf_err *err)
+static hf_result powerdns_read(const struct hf_route_env *env, const struct hf_route_record *record,
+                               hf_route_done done, void *arg, struct hf_route_call **ret,
+                               struct hf_err *err)
 {
-    return call_start(config, http, record, true, done, arg, ret, err);
+    return call_start(env, record, true, done, arg, ret, err);
 }
 
-static hf_result powerdns_set(const struct hf_config_dns *config, struct hf_http_client *http,
-                              const struct hf_route_record *record, hf_route_done done, void *arg,
+static hf_result powerdns_set(const struct hf_route_env *env, const struct hf_route_record *record,
+                              const struct hf_route_seen *seen, hf_route_done done, void *arg,
                               struct hf_route_call **ret, struct hf_err *err)
 {
-    return call_start(config, http, record, false, done, arg, ret, err);
+    (void)seen; /* REPLACE takes no condition */
+    return call_start(env, record, false, done, arg, ret, err);
 }
 
 static void powerdns_cancel(struct hf_route_call *call)
@@ -182,13 +161,3 @@ static void powerdns_cancel(struct hf_route_call *call)
 
 const struct hf_route_provider hf_route_powerdns = {
     .type = "powerdns", .read = powerdns_read, .set = powerdns_set, .cancel = powerdns_cancel};
-
-const struct hf_route_provider *hf_route_provider_of(enum hf_config_dns_type type)
-{
-    switch (type) {
-    case HF_CONFIG_DNS_POWERDNS:
-        return &hf_route_powerdns;
-    default:
-        return NULL;
-    }
-}

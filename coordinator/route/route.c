@@ -2,6 +2,7 @@
 #include "coordinator/route/route.h"
 
 #include "common/base/mem.h"
+#include "common/io/clock.h"
 #include "common/io/log.h"
 #include "coordinator/route/dns_query.h"
 
@@ -16,9 +17,7 @@ static const hf_dur BACKOFF_MAX = {5000000};
 enum { VERIFY_ROUNDS = 12, VERIFY_PAUSE_MS = 250 };
 
 struct hf_route_task {
-    struct hf_loop *loop;
-    struct hf_http_client *http;
-    const struct hf_config_dns *config;
+    struct hf_route_env env;
     const struct hf_route_provider *provider;
     struct hf_route_record record;
     hf_name node;
@@ -31,6 +30,8 @@ struct hf_route_task {
     struct hf_dns_query *query;
     hf_dur backoff;
     hf_dur old_ttl;
+    hf_lclk set_at; /* by this task; 0 = never */
+    struct hf_route_seen seen;
     char problem[512];
 };
 
@@ -66,14 +67,14 @@ static void verified(void *arg, hf_result result, const struct hf_dns_answer *an
     struct hf_route_task *t = arg;
     struct hf_err problem;
     t->query = NULL;
-    const char *server = t->config->authoritative[t->asked];
+    const char *server = t->env.config->authoritative[t->asked];
     if (!hf_ok(result)) {
         problem = *err;
     } else if (!hf_dns_answer_is(answer, t->record.value)) {
         (void)hf_fail(&problem, HF_E_STALE, "%s answers %s with %d records, first %.64s", server,
                       t->record.name, answer->count,
                       answer->count > 0 ? answer->values[0] : "none");
-    } else if (++t->asked == t->config->authoritative_count) {
+    } else if (++t->asked == t->env.config->authoritative_count) {
         t->state = HF_ROUTE_DONE;
         t->problem[0] = '\0';
         hf_log(HF_LOG_NOTICE, "ROUTE_VERIFIED", "the published name points to the node",
@@ -98,36 +99,36 @@ static void task_verify(struct hf_route_task *t)
 {
     struct hf_err err;
     t->state = HF_ROUTE_VERIFYING;
-    if (t->config->authoritative_count == 0) {
+    if (t->env.config->authoritative_count == 0) {
         t->state = HF_ROUTE_DONE; /* none configured: the provider's own answer is what there is */
         t->problem[0] = '\0';
         return;
     }
-    hf_result r = hf_dns_query_start(t->loop, t->config->authoritative[t->asked], t->record.name,
-                                     t->record.type, verified, t, &t->query, &err);
+    hf_result r = hf_dns_query_start(t->env.loop, t->env.config->authoritative[t->asked],
+                                     t->record.name, t->record.type, verified, t, &t->query, &err);
     if (!hf_ok(r)) {
         task_fail(t, &err);
     }
 }
 
-static void task_was_set(void *arg, hf_result result, bool found, hf_dur ttl,
+static void task_was_set(void *arg, hf_result result, const struct hf_route_seen *seen,
                          const struct hf_err *err)
 {
     struct hf_route_task *t = arg;
-    (void)found;
-    (void)ttl;
+    (void)seen;
     t->call = NULL;
     if (!hf_ok(result)) { /* also of unknown outcome: reading shows it */
         task_fail(t, err);
         return;
     }
     t->was_set = true;
+    t->set_at = hf_clock_lease();
     t->rounds = 0;
     t->asked = 0;
     task_verify(t);
 }
 
-static void task_was_read(void *arg, hf_result result, bool found, hf_dur ttl,
+static void task_was_read(void *arg, hf_result result, const struct hf_route_seen *seen,
                           const struct hf_err *err)
 {
     struct hf_route_task *t = arg;
@@ -137,17 +138,18 @@ static void task_was_read(void *arg, hf_result result, bool found, hf_dur ttl,
         task_fail(t, err);
         return;
     }
-    if (!t->was_set && ttl.us != 0) {
-        t->old_ttl = ttl;
-        if (ttl.us > t->record.ttl.us) {
+    t->seen = *seen;
+    if (!t->was_set && seen->ttl.us != 0) {
+        t->old_ttl = seen->ttl;
+        if (seen->ttl.us > t->record.ttl.us) {
             hf_log(HF_LOG_WARNING, "ROUTE_TTL",
                    "clients may keep the old address for longer than "
                    "the policy says",
-                   HF_KV("name", t->record.name), HF_KV_DUR("ttl_ms", ttl),
+                   HF_KV("name", t->record.name), HF_KV_DUR("ttl_ms", seen->ttl),
                    HF_KV_DUR("policy_ms", t->record.ttl));
         }
     }
-    if (found) {
+    if (seen->found) {
         t->rounds = 0;
         t->asked = 0;
         task_verify(t);
@@ -155,7 +157,7 @@ static void task_was_read(void *arg, hf_result result, bool found, hf_dur ttl,
     }
     t->state = HF_ROUTE_SETTING;
     hf_result r =
-        t->provider->set(t->config, t->http, &t->record, task_was_set, t, &t->call, &failure);
+        t->provider->set(&t->env, &t->record, &t->seen, task_was_set, t, &t->call, &failure);
     if (!hf_ok(r)) {
         task_fail(t, &failure);
     }
@@ -165,8 +167,7 @@ static void task_read(struct hf_route_task *t)
 {
     struct hf_err err;
     t->state = HF_ROUTE_READING;
-    hf_result r =
-        t->provider->read(t->config, t->http, &t->record, task_was_read, t, &t->call, &err);
+    hf_result r = t->provider->read(&t->env, &t->record, task_was_read, t, &t->call, &err);
     if (!hf_ok(r)) {
         task_fail(t, &err);
     }
@@ -183,9 +184,7 @@ hf_result hf_route_task_new(struct hf_loop *loop, struct hf_http_client *http,
                        config->name.s);
     }
     struct hf_route_task *t = hf_alloc(sizeof *t);
-    t->loop = loop;
-    t->http = http;
-    t->config = config;
+    t->env = (struct hf_route_env){.loop = loop, .http = http, .config = config};
     t->provider = provider;
     t->record = *record;
     t->node = *node;
@@ -233,6 +232,14 @@ const char *hf_route_task_problem(const struct hf_route_task *t)
 hf_dur hf_route_task_old_ttl(const struct hf_route_task *t)
 {
     return t->old_ttl;
+}
+
+bool hf_route_task_ttl_high(const struct hf_route_task *t, hf_lclk now)
+{
+    if (t->old_ttl.us <= t->record.ttl.us) {
+        return false;
+    }
+    return !t->was_set || hf_lclk_before(now, hf_lclk_add(t->set_at, t->old_ttl));
 }
 
 hf_result hf_route_record_make(const struct hf_policy *policy, const char *address,

@@ -59,10 +59,11 @@ fi
 export DEBIAN_FRONTEND=noninteractive
 apt-get update -q
 apt-get install -y -q --no-install-recommends "$@"
-for unit in etcd pdns postgresql; do
+for unit in etcd pdns postgresql knot haproxy bind9; do
     case " $* " in
     *" $unit-server "* | *" $unit "* | *" $unit-15 "*)
         if [ -d /run/systemd/system ]; then
+            [ "$unit" != bind9 ] || unit=named
             systemctl disable --now "$unit" >/dev/null 2>&1 || true
         fi ;;
     esac

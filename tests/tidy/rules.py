@@ -30,6 +30,7 @@ LAYERS = {
     "tests/unit/agent": {"agent", "common", "include/holdfast", "tests", "*libc", "*third"},
     "tests/unit/coordinator": {"coordinator", "common", "include/holdfast", "tests", "*libc",
                                "*third"},
+    "tests/integration": {"tests", "common", "coordinator", "include/holdfast", "*libc", "*third"},
     "tests": {"tests", "common", "include/holdfast", "*libc", "*third"},
 }
 
@@ -45,7 +46,7 @@ OWNERS = [
     (r"zstd(_errors)?\.h", r"common/io/compress[a-z0-9_]*\.c"),
     (r"systemd/.*", r"common/io/(log|service)[a-z0-9_]*\.c"),
     (r"xxhash\.h", r"common/io/(crypto|hash|pagehash)[a-z0-9_]*\.c"),
-    (r"ldns/.*", r"coordinator/route/dns_query\.c"),
+    (r"ldns/.*", r"coordinator/route/dns_[a-z]+\.c"),
     (r"libsmartcols/.*", r"coordinator/ctl/[a-z0-9_]+\.c"),
     (r"cmocka\.h", r"tests/.*"),
 ]

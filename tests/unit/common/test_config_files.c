@@ -225,6 +225,19 @@ static void coordinator_sample(void **state)
     assert_string_equal(dns->zone, "hf.test.");
     assert_string_equal(dns->server_id, "localhost");
     assert_string_equal(dns->authoritative[0], "127.0.0.8:5300");
+    dns = hf_config_coordinator_dns(&coordinator, "knot");
+    assert_non_null(dns);
+    assert_int_equal(dns->type, HF_CONFIG_DNS_RFC2136);
+    assert_string_equal(dns->server, "127.0.0.8:5301");
+    assert_int_equal(dns->authoritative_count, 2);
+    dns = hf_config_coordinator_dns(&coordinator, "aws");
+    assert_int_equal(dns->type, HF_CONFIG_DNS_ROUTE53);
+    assert_string_equal(dns->signing_region, "us-east-1");
+    assert_int_equal(dns->sync_timeout.us, 60000000);
+    dns = hf_config_coordinator_dns(&coordinator, "own");
+    assert_int_equal(dns->command_count, 2);
+    assert_string_equal(dns->command[1], "--quiet");
+    assert_int_equal(dns->timeout.us, 10000000);
 }
 
 static void coordinator_variants(void **state)
@@ -244,6 +257,23 @@ static void coordinator_variants(void **state)
         {"\"host=127.0.0.9 port=5439 dbname=holdfast user=holdfast\"",
          "\"postgresql://u:geheim@h/d\"", "history.dsn: a password is not"},
         {"zone: hf.test.", "zone: hf.test", "dns.pdns.zone: value \"hf.test\" does not end"},
+        {"url: \"http://127.0.0.8:8081\", ", "",
+         "dns.pdns.url: is missing: type powerdns needs it"},
+        {"type: powerdns", "type: rfc2136", "dns.pdns.url: is not an option of type rfc2136"},
+        {"key_file: ddns.key, ", "", "dns.knot.key_file: is missing: type rfc2136 needs it"},
+        {"key_file: ddns.key", "key_file: ddns.key, server_id: x",
+         "dns.knot.server_id: is not an option of type rfc2136"},
+        {"type: powerdns", "type: bind", "powerdns, rfc2136"},
+        {"token_file: cloudflare.token, ", "",
+         "dns.cf.token_file: is missing: type cloudflare needs it"},
+        {"zone_id: Z0EXAMPLE1, ", "", "dns.aws.zone_id: is missing: type route53 needs it"},
+        {"zone_id: Z0EXAMPLE1", "zone_id: /hostedzone/Z0", "allowed are A-Z, a-z and 0-9"},
+        {"credentials: route53.credentials, ", "", NULL},
+        {"token_file: cloudflare.token", "token_file: t, sync_timeout: 1m",
+         "dns.cf.sync_timeout: is not an option of type cloudflare"},
+        {"/usr/local/bin/set-name", "set-name", "dns.own.command: value \"set-name\""},
+        {"command: [/usr/local/bin/set-name, \"--quiet\"]", "command: []",
+         "dns.own.command: is missing: type exec needs it"},
         {"authoritative: [\"127.0.0.8:5300\"]", "authoritative: []", "0 given; allowed: 1 to 8"},
         {"prefix: /holdfast/v1", "prefix: holdfast", "etcd.prefix"},
         {"prefix: /holdfast/v1", "prefix: /", "etcd.prefix"},

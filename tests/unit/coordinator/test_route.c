@@ -269,6 +269,26 @@ static void a_question_that_cannot_be_sent_is_asked_again(void **state)
     hf_route_task_free(t);
 }
 
+static void a_ttl_above_the_wanted_one_is_told_and_lowered(void **state)
+{
+    struct world *w = *state;
+    w->ttl = 3600;
+    struct hf_route_task *t = begin(w, "127.0.1.1"); /* same value, other TTL */
+    assert_true(run_until_done(w, t, 20000));
+    assert_int_equal(w->writes, 1);
+    assert_int_equal(w->ttl, 2);
+    assert_int_equal(hf_route_task_old_ttl(t).us, 3600000000);
+    hf_lclk now = hf_clock_lease();
+    assert_true(hf_route_task_ttl_high(t, now));
+    assert_true(hf_route_task_ttl_high(t, hf_lclk_add(now, HF_SEC(3590))));
+    assert_false(hf_route_task_ttl_high(t, hf_lclk_add(now, HF_SEC(3600))));
+    hf_route_task_free(t);
+    t = begin(w, "127.0.1.1");
+    assert_true(run_until_done(w, t, 20000));
+    assert_false(hf_route_task_ttl_high(t, now));
+    hf_route_task_free(t);
+}
+
 static void nothing_happens_after_a_cancel(void **state)
 {
     struct world *w = *state;
@@ -355,6 +375,8 @@ int main(void)
                                         drop_world),
         cmocka_unit_test_setup_teardown(tries_again_when_the_api_fails, make_world, drop_world),
         cmocka_unit_test_setup_teardown(a_question_that_cannot_be_sent_is_asked_again, make_world,
+                                        drop_world),
+        cmocka_unit_test_setup_teardown(a_ttl_above_the_wanted_one_is_told_and_lowered, make_world,
                                         drop_world),
         cmocka_unit_test_setup_teardown(nothing_happens_after_a_cancel, make_world, drop_world),
         cmocka_unit_test(records_fit_their_type),

@@ -1,5 +1,5 @@
 /* SPDX-License-Identifier: Apache-2.0 */
-#include "common/io/s3_sign.h"
+#include "common/io/aws_sign.h"
 
 #include <stdlib.h>
 #include <string.h>
@@ -14,7 +14,7 @@ static bool unreserved(char c)
            c == '_' || c == '.' || c == '~';
 }
 
-hf_result hf_s3_encode(const char *text, bool keep_slash, struct hf_buf *out, struct hf_err *err)
+hf_result hf_aws_encode(const char *text, bool keep_slash, struct hf_buf *out, struct hf_err *err)
 {
     static const char HEX[] = "0123456789ABCDEF";
     for (; *text != '\0'; text++) {
@@ -31,18 +31,18 @@ hf_result hf_s3_encode(const char *text, bool keep_slash, struct hf_buf *out, st
 
 static int compare_pairs(const void *a, const void *b)
 {
-    const struct hf_s3_pair *x = a;
-    const struct hf_s3_pair *y = b;
+    const struct hf_aws_pair *x = a;
+    const struct hf_aws_pair *y = b;
     int order = strcmp(x->name, y->name);
     return order != 0 ? order : strcmp(x->value, y->value);
 }
 
-static hf_result sorted(const struct hf_s3_pair *pairs, size_t count,
-                        struct hf_s3_pair ret[HF_S3_PAIRS_MAX], struct hf_err *err)
+static hf_result sorted(const struct hf_aws_pair *pairs, size_t count,
+                        struct hf_aws_pair ret[HF_AWS_PAIRS_MAX], struct hf_err *err)
 {
-    if (count > HF_S3_PAIRS_MAX) {
+    if (count > HF_AWS_PAIRS_MAX) {
         return hf_fail(err, HF_E_LIMIT, "%zu parameters, at most %d are allowed", count,
-                       HF_S3_PAIRS_MAX);
+                       HF_AWS_PAIRS_MAX);
     }
     for (size_t i = 0; i < count; i++) {
         ret[i] = pairs[i];
@@ -54,19 +54,19 @@ static hf_result sorted(const struct hf_s3_pair *pairs, size_t count,
     return hf_done();
 }
 
-hf_result hf_s3_query(const struct hf_s3_pair *pairs, size_t count, struct hf_buf *out,
-                      struct hf_err *err)
+hf_result hf_aws_query(const struct hf_aws_pair *pairs, size_t count, struct hf_buf *out,
+                       struct hf_err *err)
 {
     /* the order is that of the encoded names; ours are plain words, which encode to themselves */
-    struct hf_s3_pair in_order[HF_S3_PAIRS_MAX];
+    struct hf_aws_pair in_order[HF_AWS_PAIRS_MAX];
     HF_TRY(sorted(pairs, count, in_order, err));
     for (size_t i = 0; i < count; i++) {
         if (i > 0) {
             HF_TRY(hf_buf_append_str(out, "&", err));
         }
-        HF_TRY(hf_s3_encode(in_order[i].name, false, out, err));
+        HF_TRY(hf_aws_encode(in_order[i].name, false, out, err));
         HF_TRY(hf_buf_append_str(out, "=", err));
-        HF_TRY(hf_s3_encode(in_order[i].value, false, out, err));
+        HF_TRY(hf_aws_encode(in_order[i].value, false, out, err));
     }
     return hf_done();
 }
@@ -87,7 +87,7 @@ static hf_result append_trimmed(const char *value, struct hf_buf *out, struct hf
     return hf_done();
 }
 
-static hf_result append_names(const struct hf_s3_pair *headers, size_t count, struct hf_buf *out,
+static hf_result append_names(const struct hf_aws_pair *headers, size_t count, struct hf_buf *out,
                               struct hf_err *err)
 {
     for (size_t i = 0; i < count; i++) {
@@ -97,10 +97,10 @@ static hf_result append_names(const struct hf_s3_pair *headers, size_t count, st
 }
 
 /* SHA-256 of the canonical request, as hex. */
-static hf_result hash_request(const struct hf_s3_sign *r, const struct hf_s3_pair *headers,
+static hf_result hash_request(const struct hf_aws_sign *r, const struct hf_aws_pair *headers,
                               char ret[HF_HEX_SIZE(HF_SHA256_SIZE)], struct hf_err *err)
 {
-    HF_BUF(text, HF_S3_TEXT_MAX * 2);
+    HF_BUF(text, HF_AWS_TEXT_MAX * 2);
     HF_TRY(hf_buf_printf(&text, err, "%s\n%s\n%s\n", r->method, r->path, r->query));
     for (size_t i = 0; i < r->header_count; i++) {
         HF_TRY(hf_buf_printf(&text, err, "%s:", headers[i].name));
@@ -116,8 +116,8 @@ static hf_result hash_request(const struct hf_s3_sign *r, const struct hf_s3_pai
     return hf_done();
 }
 
-/* HMAC(HMAC(HMAC(HMAC("AWS4" + key, date), region), "s3"), "aws4_request") */
-static void derive_key(const struct hf_s3_sign *r, uint8_t ret[HF_SHA256_SIZE])
+/* HMAC(HMAC(HMAC(HMAC("AWS4" + key, date), region), service), "aws4_request") */
+static void derive_key(const struct hf_aws_sign *r, uint8_t ret[HF_SHA256_SIZE])
 {
     size_t n = r->credentials->key.len + 4;
     uint8_t *first = hf_alloc(n);
@@ -127,7 +127,7 @@ static void derive_key(const struct hf_s3_sign *r, uint8_t ret[HF_SHA256_SIZE])
     uint8_t b[HF_SHA256_SIZE];
     hf_hmac_sha256(first, n, r->stamp, 8, a);
     hf_hmac_sha256(a, sizeof a, r->region, strlen(r->region), b);
-    hf_hmac_sha256(b, sizeof b, "s3", 2, a);
+    hf_hmac_sha256(b, sizeof b, r->service, strlen(r->service), a);
     hf_hmac_sha256(a, sizeof a, "aws4_request", 12, ret);
     hf_wipe(first, n);
     hf_free(first);
@@ -135,16 +135,17 @@ static void derive_key(const struct hf_s3_sign *r, uint8_t ret[HF_SHA256_SIZE])
     hf_wipe(b, sizeof b);
 }
 
-hf_result hf_s3_sign(const struct hf_s3_sign *request, struct hf_buf *ret_authorization,
-                     struct hf_err *err)
+hf_result hf_aws_sign(const struct hf_aws_sign *request, struct hf_buf *ret_authorization,
+                      struct hf_err *err)
 {
     HF_ASSERT(strlen(request->stamp) == 16);
-    struct hf_s3_pair headers[HF_S3_PAIRS_MAX];
+    struct hf_aws_pair headers[HF_AWS_PAIRS_MAX];
     HF_TRY(sorted(request->headers, request->header_count, headers, err));
     char hashed[HF_HEX_SIZE(HF_SHA256_SIZE)];
     HF_TRY(hash_request(request, headers, hashed, err));
     HF_BUF(scope, 512);
-    HF_TRY(hf_buf_printf(&scope, err, "%.8s/%s/s3/aws4_request", request->stamp, request->region));
+    HF_TRY(hf_buf_printf(&scope, err, "%.8s/%s/%s/aws4_request", request->stamp, request->region,
+                         request->service));
     HF_BUF(to_sign, 1024);
     HF_TRY(hf_buf_printf(&to_sign, err, "AWS4-HMAC-SHA256\n%s\n%s\n%s", request->stamp,
                          hf_buf_text(&scope), hashed));

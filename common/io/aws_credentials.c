@@ -1,9 +1,10 @@
 /* SPDX-License-Identifier: Apache-2.0 */
-#include "common/io/s3_sign.h"
+#include "common/io/aws_sign.h"
 
+#include <stdlib.h>
 #include <string.h>
 
-void hf_s3_credentials_free(struct hf_s3_credentials *c)
+void hf_aws_credentials_free(struct hf_aws_credentials *c)
 {
     hf_secret_free(&c->id);
     hf_secret_free(&c->key);
@@ -11,7 +12,7 @@ void hf_s3_credentials_free(struct hf_s3_credentials *c)
 }
 
 /* The secret that a line's name stands for; NULL: unknown. */
-static struct hf_secret *member(struct hf_s3_credentials *c, const char *name, size_t len)
+static struct hf_secret *member(struct hf_aws_credentials *c, const char *name, size_t len)
 {
     if (len > 4 && strncmp(name, "aws_", 4) == 0) {
         name += 4;
@@ -46,7 +47,7 @@ static bool printable(const char *text, size_t len)
 }
 
 static hf_result parse_line(const char *path, int number, const char *line, size_t len,
-                            struct hf_s3_credentials *c, struct hf_err *err)
+                            struct hf_aws_credentials *c, struct hf_err *err)
 {
     while (len > 0 && blank(line[0])) {
         line++;
@@ -90,12 +91,44 @@ static hf_result parse_line(const char *path, int number, const char *line, size
     return hf_done();
 }
 
-hf_result hf_s3_credentials_read(const char *path, struct hf_s3_credentials *ret,
-                                 struct hf_err *err)
+static hf_result from_env(const char *name, size_t max, struct hf_secret *ret, struct hf_err *err)
+{
+    const char *text = getenv(name);
+    size_t n = text == NULL ? 0 : strlen(text);
+    if (n == 0) {
+        return hf_done();
+    }
+    if (n > max || !printable(text, n)) {
+        return hf_fail(err, HF_E_INVALID, "%s: allowed are at most %zu printable characters", name,
+                       max);
+    }
+    hf_secret_set(ret, text, n);
+    return hf_done();
+}
+
+hf_result hf_aws_credentials_env(struct hf_aws_credentials *ret, struct hf_err *err)
+{
+    __attribute__((cleanup(hf_aws_credentials_free))) struct hf_aws_credentials c = {0};
+    HF_TRY(from_env("AWS_ACCESS_KEY_ID", 256, &c.id, err));
+    HF_TRY(from_env("AWS_SECRET_ACCESS_KEY", 4096, &c.key, err));
+    HF_TRY(from_env("AWS_SESSION_TOKEN", 4096, &c.token, err));
+    if (c.id.len == 0 || c.key.len == 0) {
+        return hf_fail(err, HF_E_NOT_FOUND,
+                       "AWS_ACCESS_KEY_ID and AWS_SECRET_ACCESS_KEY are not both in the "
+                       "environment");
+    }
+    hf_aws_credentials_free(ret);
+    *ret = c;
+    c = (struct hf_aws_credentials){0};
+    return hf_done();
+}
+
+hf_result hf_aws_credentials_read(const char *path, struct hf_aws_credentials *ret,
+                                  struct hf_err *err)
 {
     HF_AUTOSECRET struct hf_secret file = {0};
     HF_TRY(hf_secret_read_file(path, 16000, &file, err));
-    __attribute__((cleanup(hf_s3_credentials_free))) struct hf_s3_credentials c = {0};
+    __attribute__((cleanup(hf_aws_credentials_free))) struct hf_aws_credentials c = {0};
     const char *line = hf_secret_text(&file);
     const char *end = line + file.len;
     for (int number = 1; line < end; number++) {
@@ -110,8 +143,8 @@ hf_result hf_s3_credentials_read(const char *path, struct hf_s3_credentials *ret
                        "needed; session_token at most 4096",
                        path);
     }
-    hf_s3_credentials_free(ret);
+    hf_aws_credentials_free(ret);
     *ret = c;
-    c = (struct hf_s3_credentials){0};
+    c = (struct hf_aws_credentials){0};
     return hf_done();
 }
