@@ -65,8 +65,9 @@ enum hf_guard_kind { HF_GUARD_EXEMPT, HF_GUARD_CLIENT, HF_GUARD_WORKER };
 enum hf_guard_kind hf_guard_process_kind(void);
 
 /* Before anything that may hand out data, change it or take a sequence's value: refuses, or forces
- * the transaction to read only (holdfast.stale_reads). Counts the transaction as one that ran. */
-void hf_guard_statement(void);
+ * the transaction to read only (holdfast.stale_reads; not for NOTIFY, which PostgreSQL allows in
+ * such transactions). Counts the transaction as one that ran. */
+void hf_guard_statement(bool may_be_stale);
 /* A harmless command was seen (SET, SHOW, ROLLBACK...): only noted. */
 void hf_guard_harmless_seen(void);
 /* After any utility command: a command cannot undo that the transaction was forced to read only. */

@@ -31,7 +31,7 @@ static object_access_hook_type next_access;
 #if PG_VERSION_NUM >= 180000
 static void on_run(QueryDesc *query, ScanDirection direction, uint64 count)
 {
-    hf_guard_statement();
+    hf_guard_statement(true);
     if (next_run) {
         next_run(query, direction, count);
     } else {
@@ -41,7 +41,7 @@ static void on_run(QueryDesc *query, ScanDirection direction, uint64 count)
 #else
 static void on_run(QueryDesc *query, ScanDirection direction, uint64 count, bool once)
 {
-    hf_guard_statement();
+    hf_guard_statement(true);
     if (next_run) {
         next_run(query, direction, count, once);
     } else {
@@ -104,7 +104,7 @@ static void on_utility(UTILITY_PARAMETERS)
         hf_guard_keep_read_only();
         return;
     }
-    hf_guard_statement();
+    hf_guard_statement(!IsA(pstmt->utilityStmt, NotifyStmt));
     hf_guard_utility_level(1);
     PG_TRY();
     {
@@ -123,7 +123,7 @@ static void on_utility(UTILITY_PARAMETERS)
 static void on_access(ObjectAccessType access, Oid class_id, Oid object_id, int sub_id, void *arg)
 {
     if (access == OAT_FUNCTION_EXECUTE && ActivePortal == NULL) {
-        hf_guard_statement();
+        hf_guard_statement(true);
     }
     if (next_access) {
         next_access(access, class_id, object_id, sub_id, arg);

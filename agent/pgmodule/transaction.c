@@ -64,7 +64,7 @@ void hf_guard_harmless_seen(void)
     txn.seen = true;
 }
 
-void hf_guard_statement(void)
+void hf_guard_statement(bool may_be_stale)
 {
     struct hf_look look;
 
@@ -76,7 +76,7 @@ void hf_guard_statement(void)
     if (RecoveryInProgress() || hf_look_is_open(&look)) {
         return;
     }
-    if (hf_guard_stale_reads && !has_xid()) {
+    if (may_be_stale && hf_guard_stale_reads && !has_xid()) {
         /* PostgreSQL itself now refuses everything that writes, nextval() included. */
         txn.read_only = XactReadOnly = true;
         return;
