@@ -103,7 +103,7 @@ class Node:
             "listen_addresses": "", "unix_socket_directories": self.base, "port": 5432,
             "max_connections": 30, "shared_buffers": "16MB", "wal_level": "replica",
             "fsync": "off", "max_wal_size": "256MB", "autovacuum": "off",
-            "max_prepared_transactions": 5, "log_min_messages": "log", "timezone": "UTC",
+            "max_prepared_transactions": 5, "timezone": "UTC",
             "shared_preload_libraries": self.library,
             "holdfast.managed": "on" if managed else "off", "holdfast.page": self.page.path}
         self.settings.update(settings or {})
@@ -139,9 +139,9 @@ class Node:
         self.lab.write(os.path.join(self.data, name), "", 0o600)
 
     def spawn(self):
-        self.process = Process(f"PostgreSQL {self.name}", [self.program("postgres"), "-D", self.data],
-                               self.lab.log(self.name), self.base, user=self.lab.user,
-                               cwd=self.base)
+        self.process = Process(
+            f"PostgreSQL {self.name}", [self.program("postgres"), "-D", self.data],
+            self.lab.log(self.name), self.base, user=self.lab.user, cwd=self.base)
         self.process.start()
         return self
 
@@ -188,7 +188,7 @@ class Node:
         return connection
 
     def look(self, sql):
-        """A superuser's look at a node that may be fenced; a write is refused on it as any other."""
+        """A superuser's look at a node that may be fenced; it writes no more than others."""
         connection = self.connect(options="-c holdfast.stale_reads=on")
         try:
             return query(connection, sql)
@@ -276,7 +276,7 @@ class Wire:
         return self
 
     def until(self, last, seconds=10):
-        """[(type, body)] up to the first message of this type, or to the connection's end (None)."""
+        """[(type, body)] to the first message of this type, or to the connection's end (None)."""
         self.socket.settimeout(seconds)
         found = []
         while True:
