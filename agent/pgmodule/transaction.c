@@ -11,6 +11,7 @@
 #include "access/xlog.h"
 #include "libpq/libpq.h"
 #include "miscadmin.h"
+#include "replication/logicalworker.h"
 #include "replication/walsender.h"
 #include "storage/ipc.h"
 
@@ -143,9 +144,9 @@ static void before_commit(void)
     if (kind == HF_GUARD_EXEMPT || txn.ending || RecoveryInProgress()) {
         return;
     }
-    /* A worker may write without an identifier of its own, as the apply of COMMIT PREPARED does. A
-     * client's reads leave WAL too (pruning, hint bits), which is no change to anybody. */
-    txn.wrote = has_xid() || (kind == HF_GUARD_WORKER && XactLastRecEnd != InvalidXLogRecPtr);
+    /* The apply of COMMIT PREPARED writes without an identifier of its own. Elsewhere WAL alone
+     * says nothing: reads prune pages and set hint bits, which is no change to anybody. */
+    txn.wrote = has_xid() || (IsLogicalWorker() && XactLastRecEnd != InvalidXLogRecPtr);
     if (txn.finished) {
         struct hf_look look;
         if (!hf_look_is_open(&look)) {
