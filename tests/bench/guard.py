@@ -1,7 +1,7 @@
 #!/usr/bin/python3
 # SPDX-License-Identifier: Apache-2.0
-"""What the commit guard costs: pgbench (TPC-B-like) with holdfast.so loaded and managed, against the
-same cluster without it, in alternating pairs.
+"""What the commit guard costs: pgbench (TPC-B-like) with holdfast.so loaded and managed, against
+the same cluster without it, in alternating pairs.
 
 guard.py [--build DIR] [--pairs N] [--seconds S] [--clients N] [--scale N] [--fsync]
 Without --fsync the disk is left out: its noise would hide what a processor has to do more.

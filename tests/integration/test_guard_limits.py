@@ -1,6 +1,7 @@
 # SPDX-License-Identifier: Apache-2.0
 """holdfast.so: commits at the limit of exposure (rule E1), and under target 0 (E3, E5)."""
 import os
+import statistics
 import time
 
 import pytest
@@ -23,17 +24,20 @@ def held(node, connection, sql="INSERT INTO t VALUES (1)"):
 def test_commits_are_held_at_the_limit_and_released_soon(node):
     connection = node.connect()
     before = node.counters()
-    node.page.hold()
-    running = held(node, connection)
-    assert query(node.connect(), "TABLE t") == []  # reads go on
-    node.page.release()
-    released = time.monotonic()
-    assert running.finished() == []
-    assert running.ended_at - released < 0.05
-    assert rows(node) == [1]
+    late = []
+    for i in range(5):
+        node.page.hold()
+        running = held(node, connection, f"INSERT INTO t VALUES ({i})")
+        assert query(node.connect(), "SELECT count(*) FROM t") == [(i,)]  # reads go on
+        node.page.release()
+        released = time.monotonic()
+        assert running.finished() == []
+        late.append(running.ended_at - released)
+    assert statistics.median(late) < 0.05, late
+    assert rows(node) == [0, 1, 2, 3, 4]
     after = node.counters()
-    assert after["waits"] == before["waits"] + 1
-    assert after["waited_s"] - before["waited_s"] > 0.2
+    assert after["waits"] == before["waits"] + 5
+    assert after["waited_s"] - before["waited_s"] > 5 * 0.2
 
 
 def test_the_limit_works_without_an_agent(node):

@@ -12,9 +12,9 @@ PURE_HEADERS = {
 # use are checked in the objects (PURE_SYMBOLS below).
 PURE_HEADERS.add("stdio.h")
 
-# Folder (longest prefix wins) -> folders whose headers it may include, or single headers. "*libc" is
-# any header of the C library or kernel, "*third" any third-party header (owned by one module each,
-# see OWNERS).
+# Folder (longest prefix wins) -> folders whose headers it may include, or single headers. "*libc"
+# is any header of the C library or kernel, "*third" any third-party header (owned by one module
+# each, see OWNERS).
 LAYERS = {
     "include/holdfast": {"include/holdfast"},
     "common/base": {"common/base", "include/holdfast", "*libc"},

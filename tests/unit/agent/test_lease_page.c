@@ -365,9 +365,9 @@ int main(void)
 #define T(f) cmocka_unit_test_setup_teardown(f, setup, teardown)
     const struct CMUnitTest tests[] = {
         T(test_written_is_read),
-        T(test_halves_do_not_touch_each_other),
         T(test_a_reader_sees_the_lease),
         T(test_halves_do_not_touch_each_other),
+        T(test_foreign_pages_are_refused),
         T(test_a_writer_that_died_within_is_noticed_and_taken_over),
         T(test_no_reader_sees_a_mixture),
         T(test_open_means_this_epoch_before_the_deadline),
