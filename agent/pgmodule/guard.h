@@ -68,6 +68,8 @@ enum hf_guard_kind hf_guard_process_kind(void);
  * the transaction to read only (holdfast.stale_reads; not for NOTIFY, which PostgreSQL allows in
  * such transactions). Counts the transaction as one that ran. */
 void hf_guard_statement(bool may_be_stale);
+/* Was that asked at least once in this transaction? */
+bool hf_guard_is_checked(void);
 /* A harmless command was seen (SET, SHOW, ROLLBACK...): only noted. */
 void hf_guard_harmless_seen(void);
 /* After any utility command: a command cannot undo that the transaction was forced to read only. */

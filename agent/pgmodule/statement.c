@@ -119,10 +119,10 @@ static void on_utility(UTILITY_PARAMETERS)
 }
 
 /* The protocol's function call passes neither executor nor utility commands; no portal is active
- * then. */
+ * then. And after a COMMIT within a block PL/pgSQL evaluates simple expressions by itself. */
 static void on_access(ObjectAccessType access, Oid class_id, Oid object_id, int sub_id, void *arg)
 {
-    if (access == OAT_FUNCTION_EXECUTE && ActivePortal == NULL) {
+    if (access == OAT_FUNCTION_EXECUTE && (ActivePortal == NULL || !hf_guard_is_checked())) {
         hf_guard_statement(true);
     }
     if (next_access) {

@@ -19,6 +19,7 @@
 static struct {
     bool seen;          /* any command at all came from the client */
     bool ran;           /* something that could hand out data or change it */
+    bool checked;       /* hf_guard_statement() let it pass */
     bool read_only;     /* forced to, under holdfast.stale_reads */
     bool wrote;         /* at PRE_COMMIT or PRE_PREPARE */
     bool finished;      /* COMMIT PREPARED or ROLLBACK PREPARED is done: no ERROR any more */
@@ -73,7 +74,7 @@ void hf_guard_statement(bool may_be_stale)
         return;
     }
     /* Noted in recovery too: the node may be promoted before this transaction ends. */
-    txn.seen = txn.ran = true;
+    txn.seen = txn.ran = txn.checked = true;
     if (RecoveryInProgress() || hf_look_is_open(&look)) {
         return;
     }
@@ -83,6 +84,11 @@ void hf_guard_statement(bool may_be_stale)
         return;
     }
     hf_guard_refuse(&look);
+}
+
+bool hf_guard_is_checked(void)
+{
+    return txn.checked;
 }
 
 void hf_guard_keep_read_only(void)

@@ -63,7 +63,10 @@ def test_stale_reads_never_write(node):
                 "SELECT txid_current()", "SELECT lo_create(0)",
                 "BEGIN; SET TRANSACTION READ WRITE; SELECT nextval('s')",
                 "DO $$ DECLARE v bigint; BEGIN SET TRANSACTION READ WRITE; v := nextval('s'); "
-                "END $$"):
+                "END $$",
+                "DO $$ DECLARE v bigint; BEGIN COMMIT; v := nextval('s'); END $$",
+                "DO $$ DECLARE v bigint := 1; BEGIN COMMIT; v := v + 1; "
+                "SET TRANSACTION READ WRITE; v := nextval('s'); END $$"):
         with pytest.raises(psycopg2.Error) as caught:
             query(person, sql)
         assert caught.value.pgcode in (REFUSED, "25001"), sql
