@@ -3,7 +3,9 @@
 """What the commit guard costs: pgbench (TPC-B-like) with holdfast.so loaded and managed, against
 the same cluster without it, in alternating pairs.
 
-guard.py [--build DIR] [--pairs N] [--seconds S] [--clients N] [--scale N] [--fsync]
+guard.py [--build DIR] [--pairs N] [--seconds S] [--clients N] [--scale N] [--fsync] [--together]
+--together runs both sides of a pair at once on two copies of the cluster that swap their parts with
+each pair: on a machine that is busy with other things both get the same share of it.
 Without --fsync the disk is left out: its noise would hide what a processor has to do more.
 Prints each pair, the median ratio with against without, and its 95 % interval (bootstrap over the
 pairs): of transactions a second, and of the processor time that the server took a transaction,
@@ -11,6 +13,7 @@ which says more on a machine that is busy with other things. Fails when even the
 interval of the former is worse than 2 %.
 """
 import argparse
+import concurrent.futures
 import os
 import random
 import re
@@ -23,6 +26,7 @@ sys.path[:0] = [os.path.join(TOP, "deploy", "lab"), os.path.join(TOP, "tests", "
 
 from guard_node import Node  # noqa: E402
 from holdfast_lab.lab import Laboratory, end_on_signals  # noqa: E402
+from holdfast_lab.process import run  # noqa: E402
 
 LIMIT = 0.98
 
@@ -34,27 +38,49 @@ def cpu_of_ended(pid):
     return (int(words[13]) + int(words[14])) / os.sysconf("SC_CLK_TCK")
 
 
-def measure(node, guarded, options):
-    """(transactions a second, processor time of one in us) of a run on a server started for it."""
+def start(node, guarded):
     node.settings["shared_preload_libraries"] = node.library if guarded else ""
     node.configure(**{"holdfast.managed": "on" if guarded else "off"})
     node.page.open(seconds=3600)
     node.start()
+    node.run("psql", "-qc", "VACUUM pgbench_branches, pgbench_tellers", "-c", "CHECKPOINT",
+             "postgres")
+
+
+def load(node, seconds, options):
+    """(transactions a second, processor time of one in us) under pgbench."""
+    with open(os.path.join(node.data, "postmaster.pid"), encoding="ascii") as f:
+        pid = int(f.readline())
+    before = cpu_of_ended(pid)
+    done = node.run("pgbench", "-T", str(seconds), "-n", "-c", str(options.clients), "-j", "2",
+                    "postgres")
+    time.sleep(0.3)  # the last sessions end
+    count = int(re.search(r"actually processed: (\d+)", done.stdout).group(1))
+    return (float(re.search(r"tps = ([\d.]+)", done.stdout).group(1)),
+            (cpu_of_ended(pid) - before) * 1e6 / count)
+
+
+def measure(node, guarded, options):
+    """load() on a server that is started for it, and warm."""
+    start(node, guarded)
     try:
-        load = ["-n", "-c", str(options.clients), "-j", "2", "postgres"]
-        node.run("psql", "-qc", "VACUUM pgbench_branches, pgbench_tellers", "-c", "CHECKPOINT",
-                 "postgres")
-        node.run("pgbench", "-T", "1", *load)
-        pid = int(open(os.path.join(node.data, "postmaster.pid"), encoding="ascii").readline())
-        time.sleep(0.3)  # the warming sessions end
-        before = cpu_of_ended(pid)
-        done = node.run("pgbench", "-T", str(options.seconds), *load)
-        time.sleep(0.3)
-        count = int(re.search(r"actually processed: (\d+)", done.stdout).group(1))
-        return (float(re.search(r"tps = ([\d.]+)", done.stdout).group(1)),
-                (cpu_of_ended(pid) - before) * 1e6 / count)
+        load(node, 1, options)
+        return load(node, options.seconds, options)
     finally:
         node.stop()
+
+
+def measure_together(nodes, pool, options):
+    """load() of both at once; the first one has the guard."""
+    for node, guarded in zip(nodes, (True, False)):
+        start(node, guarded)
+    try:
+        for seconds in (1, options.seconds):
+            got = list(pool.map(lambda n, s=seconds: load(n, s, options), nodes))
+        return got
+    finally:
+        for node in nodes:
+            node.stop()
 
 
 def interval(ratios, draws=10000):
@@ -65,18 +91,22 @@ def interval(ratios, draws=10000):
     return medians[int(draws * 0.025)], medians[int(draws * 0.975)]
 
 
-def run_pairs(node, options):
-    """[(with the guard, without it)], each as measure() gives it."""
+def run_pairs(nodes, options):
+    """[(with the guard, without it)], each as load() gives it."""
     pairs = []
-    for i in range(options.pairs):
-        # The order alternates: a machine that grows slower favours neither side.
-        order = (True, False) if i % 2 else (False, True)
-        got = {guarded: measure(node, guarded, options) for guarded in order}
-        pairs.append((got[True], got[False]))
-        print(f"pair {i + 1:2}: without {got[False][0]:7.1f} tps {got[False][1]:6.1f} us, "
-              f"with {got[True][0]:7.1f} tps {got[True][1]:6.1f} us, "
-              f"ratios {got[True][0] / got[False][0]:.4f} {got[True][1] / got[False][1]:.4f}",
-              flush=True)
+    with concurrent.futures.ThreadPoolExecutor(2) as pool:
+        for i in range(options.pairs):
+            # The order alternates: a machine that grows slower favours neither side.
+            if options.together:
+                given, bare = measure_together(nodes if i % 2 else nodes[::-1], pool, options)
+            elif i % 2:
+                given, bare = (measure(nodes[0], g, options) for g in (True, False))
+            else:
+                bare, given = (measure(nodes[0], g, options) for g in (False, True))
+            pairs.append((given, bare))
+            print(f"pair {i + 1:2}: without {bare[0]:7.1f} tps {bare[1]:6.1f} us, "
+                  f"with {given[0]:7.1f} tps {given[1]:6.1f} us, "
+                  f"ratios {given[0] / bare[0]:.4f} {given[1] / bare[1]:.4f}", flush=True)
     return pairs
 
 
@@ -99,17 +129,22 @@ def main():
     parser.add_argument("--clients", type=int, default=4)
     parser.add_argument("--scale", type=int, default=10)
     parser.add_argument("--fsync", action="store_true")
+    parser.add_argument("--together", action="store_true")
     options = parser.parse_args()
     end_on_signals()
     with Laboratory(options.build) as lab:
-        node = Node(lab, options.build, "bench", settings={
+        nodes = [Node(lab, options.build, name, settings={
             "shared_buffers": "256MB", "max_wal_size": "2GB",
-            "fsync": "on" if options.fsync else "off"}).initdb()
-        node.page.make().open(seconds=3600)
-        node.start()
-        node.run("pgbench", "-i", "-q", "-s", str(options.scale), "postgres")
-        node.stop()
-        pairs = run_pairs(node, options)
+            "fsync": "on" if options.fsync else "off"}) for name in ("left", "right")]
+        nodes[0].initdb()
+        for node in nodes:
+            node.page.make().open(seconds=3600)
+        nodes[0].start()
+        nodes[0].run("pgbench", "-i", "-q", "-s", str(options.scale), "postgres")
+        nodes[0].stop()
+        if options.together:
+            run(["cp", "-a", nodes[0].data, nodes[1].data], mark=lab.directory)
+        pairs = run_pairs(nodes, options)
     report("processor time a transaction, us", pairs, 1, options)
     _, high = report("transactions a second", pairs, 0, options)
     good = high >= LIMIT
