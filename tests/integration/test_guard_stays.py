@@ -65,7 +65,7 @@ def test_stale_reads_never_write(node):
                 "DO $$ DECLARE v bigint; BEGIN SET TRANSACTION READ WRITE; v := nextval('s'); "
                 "END $$",
                 "DO $$ DECLARE v bigint; BEGIN COMMIT; v := nextval('s'); END $$",
-                "DO $$ DECLARE v bigint := 1; BEGIN COMMIT; v := v + 1; "
+                "DO $$ DECLARE v bigint; BEGIN COMMIT; LOCK TABLE t IN ACCESS SHARE MODE; "
                 "SET TRANSACTION READ WRITE; v := nextval('s'); END $$"):
         with pytest.raises(psycopg2.Error) as caught:
             query(person, sql)
@@ -122,9 +122,12 @@ def test_autovacuum_goes_on_without_a_lease(node):
     connection = node.connect()
     query(connection, "INSERT INTO t SELECT generate_series(1, 1000); DELETE FROM t")
     node.page.expire()
-    node.reload(autovacuum="on", autovacuum_naptime="1s", autovacuum_vacuum_threshold="10")
-    wait_until("autovacuum", 20, lambda: node.look(
-        "SELECT autovacuum_count FROM pg_stat_user_tables WHERE relname = 't'")[0][0] > 0)
+    node.reload(autovacuum="on", autovacuum_naptime="1s", autovacuum_vacuum_threshold="10",
+                autovacuum_analyze_threshold="10")
+    # Its ANALYZE writes under a transaction identifier.
+    wait_until("autovacuum", 30, lambda: node.look(
+        "SELECT autovacuum_count > 0 AND autoanalyze_count > 0 FROM pg_stat_user_tables "
+        "WHERE relname = 't'") == [(True,)])
     node.reload(autovacuum="off")
 
 
