@@ -45,17 +45,19 @@ static hf_result page_file(int fd, const char *path, bool create, struct hf_err 
     return hf_done();
 }
 
-hf_result hf_page_open(const char *path, bool create, struct hf_page_map *ret, struct hf_err *err)
+/* Opens and maps with these flags; the page's content is not looked at. */
+static hf_result map_file(const char *path, int flags, int protection, struct hf_page_map *ret,
+                          struct hf_err *err)
 {
     struct hf_page_map map = {.fd = -1};
     HF_TRY(hf_page_identity_read(&map.identity, err));
-    HF_AUTOCLOSE int fd = open(path, O_RDWR | O_CLOEXEC | (create ? O_CREAT : 0), 0600);
+    HF_AUTOCLOSE int fd = open(path, flags | O_CLOEXEC, 0600);
     if (fd < 0) {
         return errno == ENOENT ? hf_fail(err, HF_E_NOT_FOUND, "%s: no such file", path)
                                : hf_fail_errno(err, errno, "open %s", path);
     }
-    HF_TRY(page_file(fd, path, create, err));
-    void *at = mmap(NULL, HF_PAGE_SIZE, PROT_READ | PROT_WRITE, MAP_SHARED, fd, 0);
+    HF_TRY(page_file(fd, path, (flags & O_CREAT) != 0, err));
+    void *at = mmap(NULL, HF_PAGE_SIZE, protection, MAP_SHARED, fd, 0);
     if (at == MAP_FAILED) {
         return hf_fail_errno(err, errno, "map %s", path);
     }
@@ -64,6 +66,16 @@ hf_result hf_page_open(const char *path, bool create, struct hf_page_map *ret, s
     fd = -1;
     *ret = map;
     return hf_done();
+}
+
+hf_result hf_page_open(const char *path, bool create, struct hf_page_map *ret, struct hf_err *err)
+{
+    return map_file(path, O_RDWR | (create ? O_CREAT : 0), PROT_READ | PROT_WRITE, ret, err);
+}
+
+hf_result hf_page_open_reader(const char *path, struct hf_page_map *ret, struct hf_err *err)
+{
+    return map_file(path, O_RDONLY, PROT_READ, ret, err);
 }
 
 void hf_page_close(struct hf_page_map *map)
@@ -100,14 +112,27 @@ static void copy_to(volatile void *to, const void *from, size_t n)
     }
 }
 
-/* The whole page, consistent by the given sequence. False: written all the time. */
+/* What a reader copies: whole words from the page's beginning, and of its middle. */
+struct extent {
+    size_t head;
+    size_t middle_from;
+    size_t middle;
+};
+static const struct extent WHOLE = {.head = sizeof(struct hf_page)};
+static const struct extent LEASE = {.head = offsetof(struct hf_page, data_dir),
+                                    .middle_from = offsetof(struct hf_page, synchronous),
+                                    .middle = sizeof(uint64_t)};
+
+/* These parts of the page, consistent by the given sequence. False: written all the time. */
 static bool read_copy(const struct hf_page_map *map, const volatile uint32_t *sequence,
-                      struct hf_page *ret)
+                      const struct extent *what, struct hf_page *ret)
 {
     for (int i = 0; i < HF_PAGE_READ_TRIES; i++) {
         uint32_t before = __atomic_load_n(sequence, __ATOMIC_ACQUIRE);
         if (before % 2 == 0) {
-            copy_from(ret, map->page, sizeof(*ret));
+            copy_from(ret, map->page, what->head);
+            copy_from((char *)ret + what->middle_from,
+                      (const volatile char *)map->page + what->middle_from, what->middle);
             atomic_thread_fence(memory_order_acquire);
             if (__atomic_load_n(sequence, __ATOMIC_RELAXED) == before) {
                 return true;
@@ -128,20 +153,43 @@ static hf_result check(const struct hf_page_map *map, const struct hf_page *p, s
     if (p->time_namespace != map->identity.time_namespace) {
         return hf_fail(err, HF_E_STALE, "lease page of another time namespace");
     }
-    if (p->open > 1 || p->guard > 1 || p->armed > 1 ||
-        memchr(p->data_dir, '\0', sizeof(p->data_dir)) == NULL) {
+    if (p->open > 1 || p->guard > 1 || p->armed > 1 || p->synchronous > 1) {
         return hf_fail(err, HF_E_INVALID, "lease page with values out of bounds");
     }
+    return hf_done();
+}
+
+hf_result hf_page_read_lease(const struct hf_page_map *map, struct hf_page_lease *ret,
+                             struct hf_err *err)
+{
+    struct hf_page p;
+    if (!read_copy(map, &map->page->sequence, &LEASE, &p)) {
+        return hf_fail(err, HF_E_AGAIN, "lease page is being written");
+    }
+    HF_TRY(check(map, &p, err));
+    *ret = (struct hf_page_lease){
+        .epoch = HF_EPOCH(p.epoch),
+        .serial = p.serial,
+        .deadline = {p.deadline_us},
+        .commits_until = {p.commits_until_us},
+        .open = p.open == 1,
+        .synchronous = p.synchronous == 1,
+        .newest_epoch = HF_EPOCH(p.newest_epoch),
+    };
     return hf_done();
 }
 
 hf_result hf_page_read(const struct hf_page_map *map, struct hf_page_state *ret, struct hf_err *err)
 {
     struct hf_page p;
-    if (!read_copy(map, &map->page->sequence, &p)) {
+    if (!read_copy(map, &map->page->sequence, &WHOLE, &p)) {
         return hf_fail(err, HF_E_AGAIN, "lease page is being written");
     }
     HF_TRY(check(map, &p, err));
+    if (memchr(p.data_dir, '\0', sizeof(p.data_dir)) == NULL ||
+        memchr(p.primary, '\0', sizeof(p.primary)) == NULL) {
+        return hf_fail(err, HF_E_INVALID, "lease page with texts out of bounds");
+    }
     *ret = (struct hf_page_state){
         .generation = HF_GENERATION(p.generation),
         .epoch = HF_EPOCH(p.epoch),
@@ -155,8 +203,10 @@ hf_result hf_page_read(const struct hf_page_map *map, struct hf_page_state *ret,
         .postmaster_pid = p.postmaster_pid,
         .postmaster_start = p.postmaster_start,
         .grace = {p.grace_us},
+        .synchronous = p.synchronous == 1,
     };
     memcpy(ret->data_dir, p.data_dir, sizeof(ret->data_dir));
+    memcpy(ret->primary, p.primary, sizeof(ret->primary));
     return hf_done();
 }
 
@@ -164,7 +214,7 @@ hf_result hf_page_read_fencer(const struct hf_page_map *map, struct hf_page_fenc
                               struct hf_err *err)
 {
     struct hf_page p;
-    if (!read_copy(map, &map->page->fencer_sequence, &p)) {
+    if (!read_copy(map, &map->page->fencer_sequence, &WHOLE, &p)) {
         return hf_fail(err, HF_E_AGAIN, "lease page is being written by the fencer");
     }
     *ret = (struct hf_page_fencer){
@@ -212,6 +262,8 @@ void hf_page_write(const struct hf_page_map *map, const struct hf_page_state *st
     p.postmaster_start = state->postmaster_start;
     p.grace_us = state->grace.us;
     memcpy(p.data_dir, state->data_dir, sizeof(p.data_dir));
+    memcpy(p.primary, state->primary, sizeof(p.primary));
+    p.synchronous = state->synchronous;
 
     /* The sequence shares its word with the version: both are set around the copy. */
     volatile struct hf_page *page = map->page;

@@ -34,6 +34,10 @@ struct hf_page_map {
  * look at the content. HF_E_NOT_FOUND, HF_E_INVALID (wrong size), HF_E_IO. */
 hf_result hf_page_open(const char *path, bool create, struct hf_page_map *ret,
                        struct hf_err *err) HF_MUST_USE;
+/* For the commit guard: an existing page, mapped for reading alone; writing through it would fault.
+ * Errors as hf_page_open. */
+hf_result hf_page_open_reader(const char *path, struct hf_page_map *ret,
+                              struct hf_err *err) HF_MUST_USE;
 void hf_page_close(struct hf_page_map *map);
 
 /* The fields of the agent. */
@@ -51,6 +55,19 @@ struct hf_page_state {
     uint64_t postmaster_start;
     hf_dur grace;
     char data_dir[1024];
+    char primary[HF_PAGE_PRIMARY_SIZE]; /* where writes go now, if it is another node; "" unknown */
+    bool synchronous;                   /* target 0: an answer needs a standby's flush (rule E3) */
+};
+/* The part that the commit guard asks for several times a transaction: small, so that a look costs
+ * tens of nanoseconds. */
+struct hf_page_lease {
+    hf_epoch epoch;
+    uint64_t serial;
+    hf_lclk deadline;
+    hf_lclk commits_until; /* INT64_MAX = no limit */
+    bool open;
+    bool synchronous;
+    hf_epoch newest_epoch;
 };
 /* The fields of the fencer. */
 struct hf_page_fencer {
@@ -67,6 +84,8 @@ struct hf_page_fencer {
  * time namespace. All mean: closed, with an unknown deadline. Any thread or process. */
 hf_result hf_page_read(const struct hf_page_map *map, struct hf_page_state *ret,
                        struct hf_err *err) HF_MUST_USE;
+hf_result hf_page_read_lease(const struct hf_page_map *map, struct hf_page_lease *ret,
+                             struct hf_err *err) HF_MUST_USE;
 hf_result hf_page_read_fencer(const struct hf_page_map *map, struct hf_page_fencer *ret,
                               struct hf_err *err) HF_MUST_USE;
 /* Publish. One thread of the agent; the fencer. A sequence that a dead writer left odd is taken

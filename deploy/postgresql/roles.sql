@@ -30,3 +30,7 @@ GRANT EXECUTE ON FUNCTION pg_promote(boolean, integer) TO holdfast;
 GRANT EXECUTE ON FUNCTION pg_reload_conf() TO holdfast;
 GRANT EXECUTE ON FUNCTION pg_wal_replay_pause() TO holdfast;
 GRANT EXECUTE ON FUNCTION pg_wal_replay_resume() TO holdfast;
+
+-- With the commit guard: the agent looks at a node whose lease is over. It can write nothing there
+-- (docs/commit-guard.md). Without the guard the setting has no effect.
+ALTER ROLE holdfast SET holdfast.stale_reads = on;

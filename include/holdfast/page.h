@@ -12,6 +12,7 @@
 
 #define HF_PAGE_MAGIC "HFPAGE1"
 enum { HF_PAGE_SIZE = 4096, HF_PAGE_VERSION = 1, HF_PAGE_READ_TRIES = 1000 };
+enum { HF_PAGE_PRIMARY_SIZE = 272 };
 
 struct hf_page {
     char magic[8];
@@ -32,7 +33,9 @@ struct hf_page {
     uint64_t postmaster_start;
     int64_t grace_us;
     char data_dir[1024];
-    char reserved[2048 - 144 - 1024];
+    char primary[HF_PAGE_PRIMARY_SIZE];
+    uint32_t synchronous;
+    char reserved[2048 - 1444];
     /* The fencer's half. */
     uint32_t fencer_sequence;
     uint32_t fencer_pid;
@@ -46,6 +49,8 @@ struct hf_page {
 _Static_assert(sizeof(struct hf_page) == HF_PAGE_SIZE, "layout of docs/protocol.md");
 _Static_assert(offsetof(struct hf_page, deadline_us) == 88, "layout of docs/protocol.md");
 _Static_assert(offsetof(struct hf_page, data_dir) == 144, "layout of docs/protocol.md");
+_Static_assert(offsetof(struct hf_page, primary) == 1168, "layout of docs/protocol.md");
+_Static_assert(offsetof(struct hf_page, synchronous) == 1440, "layout of docs/protocol.md");
 _Static_assert(offsetof(struct hf_page, fencer_sequence) == 2048, "layout of docs/protocol.md");
 
 #endif

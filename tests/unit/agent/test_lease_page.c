@@ -92,6 +92,50 @@ static void test_written_is_read(void **state)
     hf_page_close(&map);
 }
 
+/* What the commit guard does: its own mapping, and the small part of the page. */
+static void test_a_reader_sees_the_lease(void **state)
+{
+    (void)state;
+    struct hf_err err;
+    struct hf_page_map map;
+    struct hf_page_map reader;
+    struct hf_page_state s = sample();
+    struct hf_page_state got;
+    struct hf_page_lease lease;
+    assert_int_equal(hf_page_open_reader("/nonexistent/page", &reader, &err).code, HF_E_NOT_FOUND);
+    ok(hf_page_open(path, true, &map, &err), &err);
+    ok(hf_page_open_reader(path, &reader, &err), &err);
+    s.commits_until = (hf_lclk){555};
+    s.newest_epoch = HF_EPOCH(8);
+    s.synchronous = true;
+    snprintf(s.primary, sizeof(s.primary), "db-us:5432");
+    hf_page_write(&map, &s);
+    ok(hf_page_read_lease(&reader, &lease, &err), &err);
+    assert_int_equal(lease.epoch.v, 7);
+    assert_int_equal(lease.newest_epoch.v, 8);
+    assert_int_equal(lease.deadline.us, 1000);
+    assert_int_equal(lease.commits_until.us, 555);
+    assert_true(lease.open && lease.synchronous);
+    ok(hf_page_read(&reader, &got, &err), &err);
+    assert_string_equal(got.primary, "db-us:5432");
+    assert_true(got.synchronous);
+    /* Byte for byte where docs/protocol.md has them. */
+    unsigned char raw[HF_PAGE_SIZE];
+    assert_int_equal(pread(map.fd, raw, sizeof(raw), 0), HF_PAGE_SIZE);
+    assert_memory_equal(raw + 1168, "db-us:5432", 11);
+    assert_int_equal(raw[1440], 1);
+    /* The lease needs the same checks as the whole. */
+    raw[1440] = 2;
+    assert_int_equal(pwrite(map.fd, raw, sizeof(raw), 0), HF_PAGE_SIZE);
+    assert_int_equal(hf_page_read_lease(&reader, &lease, &err).code, HF_E_INVALID);
+    raw[1440] = 1;
+    raw[16] ^= 1;
+    assert_int_equal(pwrite(map.fd, raw, sizeof(raw), 0), HF_PAGE_SIZE);
+    assert_int_equal(hf_page_read_lease(&reader, &lease, &err).code, HF_E_STALE);
+    hf_page_close(&reader);
+    hf_page_close(&map);
+}
+
 static void test_halves_do_not_touch_each_other(void **state)
 {
     (void)state;
@@ -407,6 +451,7 @@ int main(void)
 #define T(f) cmocka_unit_test_setup_teardown(f, setup, teardown)
     const struct CMUnitTest tests[] = {
         T(test_written_is_read),
+        T(test_a_reader_sees_the_lease),
         T(test_halves_do_not_touch_each_other),
         T(test_foreign_pages_are_refused),
         T(test_a_writer_that_died_within_is_noticed_and_taken_over),
