@@ -175,7 +175,10 @@ void hf_agent_step(struct hf_agent *a, const struct hf_agent_event *event, unsig
     hf_lclk now = hf_clock_lease();
     hf_agent_core_step(a->core, event, now, a->effects);
     if (a->managed) {
+        const struct hf_view *v = &a->core->view;
+        bool here = hf_name_equal(&v->primary, &a->config->name);
         hf_page_keeper_epoch(&a->keeper, a->core->record.epoch);
+        hf_page_keeper_primary(&a->keeper, here ? "" : v->primary_address);
     }
     hf_effects_push(a->queue, a->effects, origin);
     hf_timer_at(a->tick, a->effects->next_wakeup);

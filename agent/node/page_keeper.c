@@ -62,6 +62,15 @@ void hf_page_keeper_epoch(struct hf_page_keeper *k, hf_epoch newest)
     }
 }
 
+void hf_page_keeper_primary(struct hf_page_keeper *k, const char *address)
+{
+    if (strcmp(k->state.primary, address) != 0) {
+        memset(k->state.primary, 0, sizeof(k->state.primary));
+        snprintf(k->state.primary, sizeof(k->state.primary), "%s", address);
+        publish(k);
+    }
+}
+
 void hf_page_keeper_seen(struct hf_page_keeper *k, const struct hf_pg_observation *seen,
                          const struct hf_postmaster *postmaster)
 {

@@ -30,6 +30,9 @@ void hf_page_keeper_apply(struct hf_page_keeper *k, const struct hf_agent_effect
                           hf_generation generation);
 /* Highest epoch that this agent adopted. */
 void hf_page_keeper_epoch(struct hf_page_keeper *k, hf_epoch newest);
+/* Where writes go now, for the hint of a refusal: the other node's address, "" = this node leads,
+ * or it is not known. */
+void hf_page_keeper_primary(struct hf_page_keeper *k, const char *address);
 /* Who the postmaster is, and whether it has the commit guard: a postmaster that was not asked yet
  * has none, so that the fencer does not wait for a grace that nobody guards. */
 void hf_page_keeper_seen(struct hf_page_keeper *k, const struct hf_pg_observation *seen,

@@ -39,7 +39,7 @@ def s3_servers():
 @pytest.fixture(scope="module")
 def cluster():
     """Everything up, with a short lease; directories as repositories."""
-    with Laboratory(build_dir(), lease="3s") as lab:
+    with Laboratory(build_dir(), lease="3s", grace="1s") as lab:
         lab.prepare().start_servers().start_programs()
         lab.apply_policy()
         yield lab

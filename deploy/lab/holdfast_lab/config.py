@@ -52,6 +52,7 @@ def agent(lab, region, directory, tls):
             "data_dir": lab.data_dir(region), "bin_dir": lab.postgres_bin,
             "socket_dir": lab.run_dir(region),
             "advertise": f"{address}:{lab.port['postgres']}", "manage": "process",
+            "fence_grace": lab.grace,
             "user": "holdfast", "replication_user": "holdfast_repl",
             "passfile": "pgpass",
         },

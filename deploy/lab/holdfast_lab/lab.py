@@ -30,8 +30,9 @@ class Laboratory:
     tenant, cluster = "demo", "main"
 
     def __init__(self, build, store="posix", directory=None, keep=False, lease="6s",
-                 regions=REGIONS):
+                 regions=REGIONS, guard=True, grace="15s"):
         self.closed, self.directory = False, None
+        self.guard, self.grace = guard, grace  # commit guard; from a lease's end to the hard fence
         self.build, self.store, self.keep, self.lease = build, store, keep, lease
         self.regions = tuple(regions)
         self.user = "postgres" if os.getuid() == 0 else None

@@ -110,6 +110,9 @@ def make_user_database(lab, region):
         "log_line_prefix": "%m [%p] %q%u@%d ", "log_checkpoints": "off", "timezone": "UTC",
         **MEMORY,
     }
+    if lab.guard:
+        # Without effect until an agent makes the node a managed one, and it starts anew.
+        settings["shared_preload_libraries"] = lab.program("holdfast.so")
     with open(os.path.join(directory, "postgresql.conf"), "a", encoding="utf-8") as f:
         f.write("\n# laboratory\n")
         f.writelines(f"{key} = {quoted(value)}\n" for key, value in settings.items())

@@ -7,7 +7,7 @@ import shutil
 from . import config
 from .process import LabError, Process, run
 
-NAMES = ("holdfast-agent", "holdfast-fencer", "holdfast-coordinator", "holdfast")
+NAMES = ("holdfast-agent", "holdfast-fencer", "holdfast-coordinator", "holdfast", "holdfast.so")
 
 
 def install(build, directory):

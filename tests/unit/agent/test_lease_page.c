@@ -355,6 +355,10 @@ static void test_the_keeper_arms_and_disarms(void **state)
     hf_page_keeper_epoch(&k, HF_EPOCH(9));
     hf_page_keeper_epoch(&k, HF_EPOCH(3));
     assert_int_equal(k.state.newest_epoch.v, 9);
+    hf_page_keeper_primary(&k, "127.0.2.1:5432");
+    assert_string_equal(k.state.primary, "127.0.2.1:5432");
+    hf_page_keeper_primary(&k, "");
+    assert_string_equal(k.state.primary, "");
     /* The guard counts for the postmaster that was asked; an unknown answer changes nothing. */
     seen.guard = true;
     seen.in_recovery = false;
