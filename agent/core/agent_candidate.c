@@ -34,6 +34,11 @@ static const char *refusal(const struct hf_agent_core *c, const struct hf_promis
     if (r->version != c->record.known_version) {
         return "OTHER_CANDIDATES";
     }
+    /* Late, of a life before: the promise to the present tenure must not be put under its name. */
+    if (r->epoch.v == c->record.promise_epoch.v && r->serial < c->record.promise_serial &&
+        hf_name_equal(&r->holder, &c->record.promise_holder)) {
+        return "OLDER_TENURE";
+    }
     if (c->want || c->record.led.v >= r->epoch.v) {
         return "LEADS_ITSELF";
     }

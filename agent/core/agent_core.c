@@ -114,6 +114,7 @@ static void fill_beat(const struct hf_agent_core *c, hf_lclk now, struct hf_hear
     b->final = c->final;
     b->final_timeline = c->final_timeline;
     b->final_known = c->final_known;
+    b->guard = c->pg.running && c->pg.guard;
     b->want_lease = c->want;
     b->lease_epoch = c->want ? c->record.led : HF_EPOCH(0);
     b->lease_serial = c->serial;

@@ -110,9 +110,9 @@ enum hf_agent_effect_kind {
                                     PERSIST and overrides a running or waiting effect, whose
                                     EFFECT_DONE is then ignored */
     HF_EFFECT_PG_PROBE,          /* commit a probe at `address`; gives way to any other effect */
-    HF_EFFECT_PG_DRAIN,          /* checkpoint, everything written so far archived; gives way, too */
-    HF_EFFECT_PG_STOP,           /* clean shutdown under the lease, no process left */
-    HF_EFFECT_BACKUP,            /* body of the command; runs beside the others */
+    HF_EFFECT_PG_DRAIN, /* checkpoint, everything written so far archived; gives way, too */
+    HF_EFFECT_PG_STOP,  /* clean shutdown under the lease, no process left */
+    HF_EFFECT_BACKUP,   /* body of the command; runs beside the others */
     HF_EFFECT_KINDS
 };
 struct hf_agent_effect {

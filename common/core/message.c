@@ -47,6 +47,7 @@ static const struct hf_field heartbeat_fields[] = {
     F(LSN, B, final),
     F(U32, B, final_timeline),
     F(BOOL, B, final_known),
+    F(BOOL, B, guard),
     F(BOOL, B, want_lease),
     F(U64, B, lease_epoch),
     F(U64, B, lease_serial),

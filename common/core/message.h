@@ -76,6 +76,7 @@ struct hf_heartbeat {
     hf_tli final_timeline;
     bool final_known;
 
+    bool guard; /* the running PostgreSQL has the commit guard and it reads this agent's page */
     bool want_lease; /* ELECTED, STARTING, PRIMARY: answer this beat by a grant */
     hf_epoch lease_epoch;
     uint64_t lease_serial; /* of the tenure; a grant for another is ignored (rule L6) */

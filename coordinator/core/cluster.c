@@ -224,6 +224,12 @@ static void steady(const struct hf_cluster_view *v, struct hf_decision *out)
     }
     (void)hf_nodes_attach(v, out);
     const struct hf_node_view *p = hf_view_node(v, &v->state->primary);
+    if (p != NULL && p->beat.state == HF_NODE_PRIMARY && !p->beat.guard) {
+        hf_decide_warn(out,
+                       "LESSER_GUARANTEE: %s runs without the commit guard; at the end of a lease "
+                       "commits end with the fencer",
+                       p->name.s);
+    }
     if (v->policy->route.present && !v->route_done && p != NULL &&
         p->beat.state == HF_NODE_PRIMARY) {
         out->route = true;

@@ -8,6 +8,7 @@ from holdfast_lab.process import is_alive, wait_until
 from watch import Client, assert_loss_as_predicted, epoch, finished, healthy
 
 LEASE_S = 3.0
+GRACE_S = 1.0  # with the commit guard: from the end of a lease to the end of PostgreSQL
 
 
 def unharmed(lab, client, before, worst_s):
@@ -143,9 +144,9 @@ def test_frozen_agent_is_fenced_and_another_node_takes_over(cluster):
     with Client(cluster, "frozen-agent") as client:
         cluster.agents[region].freeze()
         frozen_at = time.monotonic()
-        wait_until("the fencer to end PostgreSQL", LEASE_S + 3,
+        wait_until("the fencer to end PostgreSQL", LEASE_S + GRACE_S + 3,
                    lambda: not cluster.postgres_processes(region))
-        assert time.monotonic() - frozen_at < LEASE_S + 2.0
+        assert time.monotonic() - frozen_at < LEASE_S + GRACE_S + 2.0
         operation = finished(cluster, after=known)
         assert operation["result"] == "done" and operation["from"] == cluster.node(region)
         client.more(50)

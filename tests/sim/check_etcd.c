@@ -83,8 +83,8 @@ static void check_plan(struct sim_world *w, const struct hf_cluster_state *s,
     /* A switchover burns its epoch when the primary has stopped. */
     bool burns = p->kind == HF_PLAN_SWITCHOVER && o->step == HF_STEP_STOP &&
                  p->step == HF_STEP_PREPARE && p->epoch.v == o->epoch.v + 1;
-    if (same &&
-        ((p->epoch.v != o->epoch.v && !burns) || (o->to.s[0] != '\0' && strcmp(o->to.s, p->to.s) != 0))) {
+    if (same && ((p->epoch.v != o->epoch.v && !burns) ||
+                 (o->to.s[0] != '\0' && strcmp(o->to.s, p->to.s) != 0))) {
         sim_fail(w, SIM_CHECK_CHOICE, "plan %s changed epoch or choice under way", p->id);
     }
     enum hf_step first = p->kind == HF_PLAN_SWITCHOVER  ? HF_STEP_DRAIN

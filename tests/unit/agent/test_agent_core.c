@@ -454,6 +454,35 @@ static void promises_follow_the_rules(void **state)
     assert_int_equal(c.state, HF_NODE_ELECTED);
 }
 
+static void promise_to(uint64_t round, uint64_t serial)
+{
+    struct hf_message m;
+    memset(&m, 0, sizeof m);
+    m.type = HF_MESSAGE_PROMISE_REQUEST;
+    m.promise_request = (struct hf_promise_request){.round = round,
+                                                    .holder = name("eu-1"),
+                                                    .to = name("us-1"),
+                                                    .generation = {0},
+                                                    .epoch = {1},
+                                                    .serial = serial,
+                                                    .ttl = {L_US}};
+    step((struct hf_agent_event){.kind = HF_EVENT_MESSAGE, .message = &m});
+}
+
+static void a_late_request_of_an_older_tenure_takes_no_promise_over(void **state)
+{
+    (void)state;
+    standby();
+    promise_to(3, 2);
+    assert_true(effect(HF_EFFECT_REPLY)->message.promise_reply.promised);
+    promise_to(1, 1);
+    assert_false(effect(HF_EFFECT_REPLY)->message.promise_reply.promised);
+    assert_string_equal(effect(HF_EFFECT_REPLY)->message.promise_reply.reason, "OLDER_TENURE");
+    assert_int_equal(c.record.promise_serial, 2);
+    promise_to(4, 2);
+    assert_true(effect(HF_EFFECT_REPLY)->message.promise_reply.promised);
+}
+
 static void surrendered_serial_releases_its_promise_only(void **state)
 {
     (void)state;
@@ -743,6 +772,7 @@ int main(void)
         cmocka_unit_test(failsafe_needs_every_member),
         cmocka_unit_test(promises_follow_the_rules),
         cmocka_unit_test(surrendered_serial_releases_its_promise_only),
+        cmocka_unit_test(a_late_request_of_an_older_tenure_takes_no_promise_over),
         cmocka_unit_test(lost_record_and_reboot_wait_the_maximum),
         cmocka_unit_test(lower_order_and_late_commands_are_refused),
         cmocka_unit_test(copy_runs_once_for_an_id),

@@ -42,6 +42,7 @@ static void fill_beat(struct hf_heartbeat *b)
                                .timeline = {2},
                                .written = {0x7019D18},
                                .flushed = {0x7019D00},
+                               .guard = true,
                                .want_lease = true,
                                .lease_epoch = {2},
                                .lease_serial = 5,

@@ -80,6 +80,7 @@ __attribute__((unused)) static void healthy(void)
         n->beat.state = i == EU ? HF_NODE_PRIMARY : HF_NODE_STANDBY;
         n->beat.streaming = i != EU;
     }
+    v.nodes[EU].beat.guard = true;
     v.nodes[EU].beat.want_lease = true;
     v.nodes[EU].beat.lease_epoch = HF_EPOCH(1);
     v.nodes[EU].beat.lease_serial = 1;

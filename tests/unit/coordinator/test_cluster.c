@@ -22,6 +22,16 @@ static void healthy_cluster_is_left_alone(void **state_)
     assert_int_equal(out.warnings, 0);
 }
 
+static void a_primary_without_the_guard_is_named(void **state_)
+{
+    (void)state_;
+    healthy();
+    v.nodes[EU].beat.guard = false;
+    decide();
+    assert_int_equal(out.warnings, 1);
+    assert_int_equal(strncmp(out.warning[0], "LESSER_GUARANTEE: eu-1", 22), 0);
+}
+
 static void silence_alone_is_not_enough(void **state_)
 {
     (void)state_;
@@ -519,6 +529,7 @@ int main(void)
 {
     const struct CMUnitTest tests[] = {
         cmocka_unit_test(healthy_cluster_is_left_alone),
+        cmocka_unit_test(a_primary_without_the_guard_is_named),
         cmocka_unit_test(silence_alone_is_not_enough),
         cmocka_unit_test(short_absence_does_nothing),
         cmocka_unit_test(below_manage_only_says_so),
