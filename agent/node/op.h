@@ -59,6 +59,9 @@ hf_result hf_op_follow(struct hf_op *op, struct hf_err *err) HF_MUST_USE;
 hf_result hf_op_copy(struct hf_op *op, struct hf_err *err) HF_MUST_USE;
 hf_result hf_op_kill(struct hf_op *op, struct hf_err *err) HF_MUST_USE;
 hf_result hf_op_probe(struct hf_op *op, struct hf_err *err) HF_MUST_USE;
+/* After a promotion: segments of the parent timeline that were streamed here go to the archiver
+ * (rule W5). What cannot be handed over is logged. */
+void hf_op_backfill(struct hf_op *op, hf_tli parent);
 hf_result hf_op_drain(struct hf_op *op, struct hf_err *err) HF_MUST_USE;
 hf_result hf_op_stop(struct hf_op *op, struct hf_err *err) HF_MUST_USE;
 
@@ -77,6 +80,10 @@ void hf_op_sleep_ms(int ms);
 
 /* Starts the server and waits until it takes connections ("ready"), at most `limit`. */
 hf_result hf_op_server_start(struct hf_op *op, hf_dur limit, struct hf_err *err) HF_MUST_USE;
+/* A signal to the postmaster. HF_E_NOT_FOUND when there is none. */
+hf_result hf_op_server_signal(struct hf_op *op, int signal, struct hf_err *err) HF_MUST_USE;
+/* `systemctl VERB` of the configured unit, not waited for. */
+hf_result hf_op_systemctl(struct hf_op *op, const char *verb, struct hf_err *err) HF_MUST_USE;
 /* SIGHUP to the postmaster. HF_E_NOT_FOUND when there is none. */
 hf_result hf_op_server_reload(struct hf_op *op, struct hf_err *err) HF_MUST_USE;
 bool hf_op_server_runs(const struct hf_op *op);

@@ -154,6 +154,9 @@ hf_result hf_op_promote(struct hf_op *op, struct hf_err *err)
     HF_TRY(hf_op_replayed_timeline(op, c, &present, err));
     HF_TRY(timelines_skip(op, present, err));
     hf_result r = promote_now(op, c, err);
+    if (hf_ok(r)) {
+        hf_op_backfill(op, present);
+    }
     /* The promotion removed it; from now on a start outside comes up in recovery again (L8). */
     HF_TRY(hf_pgconf_signal_put(data_dir(op), hf_ok(r) ? err : NULL));
     return r;

@@ -186,7 +186,7 @@ bool hf_op_server_runs(const struct hf_op *op)
     return found.pid != 0;
 }
 
-hf_result hf_op_server_reload(struct hf_op *op, struct hf_err *err)
+hf_result hf_op_server_signal(struct hf_op *op, int signal, struct hf_err *err)
 {
     struct hf_instance instance;
     struct hf_postmaster found;
@@ -197,10 +197,27 @@ hf_result hf_op_server_reload(struct hf_op *op, struct hf_err *err)
     if (fd < 0 || !hf_ok(hf_proc_start_time(found.pid, &start, err)) || start != found.start) {
         return hf_fail(err, HF_E_NOT_FOUND, "PostgreSQL does not run in %s", instance.data_dir);
     }
-    if (syscall(SYS_pidfd_send_signal, fd, SIGHUP, NULL, 0) != 0) {
-        return hf_fail_errno(err, errno, "reload of PostgreSQL");
+    if (syscall(SYS_pidfd_send_signal, fd, signal, NULL, 0) != 0) {
+        return hf_fail_errno(err, errno, "signal %d to PostgreSQL", signal);
     }
     return hf_done();
+}
+
+hf_result hf_op_server_reload(struct hf_op *op, struct hf_err *err)
+{
+    return hf_op_server_signal(op, SIGHUP, err);
+}
+
+hf_result hf_op_systemctl(struct hf_op *op, const char *verb, struct hf_err *err)
+{
+    const char *unit = op->env->config->postgresql.unit;
+    const char *const argv[] = {"/usr/bin/systemctl", "--no-block", verb, unit, NULL};
+    int status = 0;
+    struct hf_child_run run = {.argv = argv, .log = op->env->log, .timeout = HF_SEC(20)};
+    HF_TRY(hf_child_run(&run, &status, err));
+    return status == 0 ? hf_done()
+                       : hf_fail(err, HF_E_IO, "systemctl %s %s: exit status %d; see %s", verb,
+                                 unit, status, op->env->log);
 }
 
 hf_result hf_op_server_end(struct hf_op *op, struct hf_err *err)
@@ -266,14 +283,8 @@ static hf_result launch(struct hf_op *op, pid_t *ret_pid, struct hf_err *err)
         return hf_fail(err, HF_E_REFUSED, "MANAGE_OBSERVE: this agent may not start PostgreSQL");
     }
     if (pg->manage == HF_MANAGE_SYSTEMD) {
-        const char *const argv[] = {"/usr/bin/systemctl", "--no-block", "start", pg->unit, NULL};
-        int status = 0;
-        struct hf_child_run run = {.argv = argv, .log = op->env->log, .timeout = HF_SEC(20)};
-        HF_TRY(hf_child_run(&run, &status, err));
         *ret_pid = 0;
-        return status == 0 ? hf_done()
-                           : hf_fail(err, HF_E_IO, "systemctl start %s: exit status %d; see %s",
-                                     pg->unit, status, op->env->log);
+        return hf_op_systemctl(op, "start", err);
     }
     char program[HF_PATH_SIZE + 16];
     char file[HF_PATH_SIZE + 16];

@@ -5,18 +5,14 @@
  * PostgreSQL ends its sessions, sends its last checkpoint to every standby that is connected, waits
  * until they have it, and archives what is left.
  */
-#include <errno.h>
 #include <signal.h>
 #include <stdio.h>
 #include <string.h>
-#include <sys/syscall.h>
-#include <unistd.h>
 
 #include "agent/node/child.h"
 #include "agent/node/op.h"
 #include "common/base/mem.h"
 #include "common/io/clock.h"
-#include "common/io/process.h"
 
 enum { DRAIN_SECONDS = 60, STOP_SECONDS = 60, DRAIN_STEP_MS = 50, STOP_STEP_MS = 5, WAL_FILE = 25 };
 #define CHECKPOINT_LIMIT HF_SEC(DRAIN_SECONDS)
@@ -75,29 +71,9 @@ hf_result hf_op_drain(struct hf_op *op, struct hf_err *err)
 
 static hf_result ask_to_stop(struct hf_op *op, struct hf_err *err)
 {
-    const struct hf_config_postgresql *pg = &op->env->config->postgresql;
-    struct hf_instance instance;
-    struct hf_postmaster found;
-    uint64_t start = 0;
-    if (pg->manage == HF_MANAGE_SYSTEMD) {
-        const char *const argv[] = {"/usr/bin/systemctl", "--no-block", "stop", pg->unit, NULL};
-        int status = 0;
-        struct hf_child_run run = {.argv = argv, .log = op->env->log, .timeout = HF_SEC(20)};
-        HF_TRY(hf_child_run(&run, &status, err));
-        return status == 0 ? hf_done()
-                           : hf_fail(err, HF_E_IO, "systemctl stop %s: exit status %d; see %s",
-                                     pg->unit, status, op->env->log);
-    }
-    hf_instance_init(&instance, pg->data_dir);
-    hf_instance_postmaster(&instance, &found);
-    HF_AUTOCLOSE int fd = found.pid == 0 ? -1 : (int)syscall(SYS_pidfd_open, found.pid, 0);
-    if (fd < 0 || !hf_ok(hf_proc_start_time(found.pid, &start, err)) || start != found.start) {
-        return hf_fail(err, HF_E_NOT_FOUND, "PostgreSQL does not run in %s", pg->data_dir);
-    }
-    if (syscall(SYS_pidfd_send_signal, fd, SIGINT, NULL, 0) != 0) {
-        return hf_fail_errno(err, errno, "stop of PostgreSQL");
-    }
-    return hf_done();
+    return op->env->config->postgresql.manage == HF_MANAGE_SYSTEMD
+               ? hf_op_systemctl(op, "stop", err)
+               : hf_op_server_signal(op, SIGINT, err);
 }
 
 hf_result hf_op_stop(struct hf_op *op, struct hf_err *err)
