@@ -1,7 +1,9 @@
 # SPDX-License-Identifier: Apache-2.0
 """Leases on real parts: who may write, and what must not cost a write."""
 import contextlib
+import re
 import time
+import urllib.request
 
 from holdfast_lab import etcd
 from holdfast_lab.process import is_alive, wait_until
@@ -25,8 +27,17 @@ def absence(lab, region, seconds):
     lab.agents[region].kill()
     time.sleep(seconds)
     lab.agents[region].start()
-    wait_until("the agent to hold its lease again", 30, lambda: "\"lease_source\":\"etcd\"" in
-               lab.agent_command(region, "status", check=False).stdout, 0.05)
+    url = f"http://{lab.address(region)}:{lab.port['http']}/metrics"
+
+    def holds():
+        try:
+            with urllib.request.urlopen(url, timeout=1) as answer:
+                text = answer.read().decode()
+        except OSError:
+            return False
+        left = re.search(r"^holdfast_lease_remaining_seconds\{.*\} (\S+)$", text, re.M)
+        return left is not None and float(left.group(1)) > 0
+    wait_until("the agent to hold its lease again", 30, holds, 0.01)
     return time.monotonic() - began
 
 
