@@ -241,29 +241,6 @@ def test_a_time_after_the_archive_goes_to_its_end_and_says_so(backed_up):
     assert port
 
 
-def test_a_restore_names_collations_of_another_library_version(backed_up):
-    """B11: the database was sorted by another libc; the SQL that the warning gives runs, and lists
-    the index on text."""
-    _, done = backed_up.restore("as-recorded")
-    assert "collations" not in done.stderr
-    backed_up.sql("CREATE DATABASE old TEMPLATE template0")
-    backed_up.sql("CREATE TABLE t (n int PRIMARY KEY, x text)", database="old")
-    backed_up.sql("CREATE INDEX by_text ON t (x)", database="old")
-    backed_up.sql("UPDATE pg_database SET datcollversion = '2.19' WHERE datname = 'old'")
-    time.sleep(1.1)
-    label = backed_up.backup()["label"]
-    target, done = backed_up.restore("sorted-otherwise", label)
-    assert "database old: made with libc 2.19" in done.stderr and "rule B11" in done.stderr
-    listing = next(li for li in done.stderr.splitlines() if "FROM pg_index" in li)
-    port = backed_up.opened(target)
-    try:
-        assert "by_text" in backed_up.sql(listing.strip(), port, "old").splitlines()
-        assert "t_pkey" not in backed_up.sql(listing.strip(), port, "old").splitlines()
-    finally:
-        backed_up.stop(target)
-        backed_up.sql("DROP DATABASE old")
-
-
 def test_what_cannot_be_reached_is_refused(backed_up):
     _, done = backed_up.restore("no", "--target-time", "2020-01-01T00:00:00Z", check=False)
     assert done.returncode == 1 and "before the stop" in done.stderr
@@ -381,6 +358,29 @@ def test_a_damaged_page_is_found_and_does_not_stop_the_backup(backed_up):
 def faults_compiled(host):
     done = host.holdfast("backup", env={"HF_FAULT": "backup.begin=error"}, check=False)
     return done.returncode != 0 and "backup.begin" in done.stderr
+
+
+def test_a_restore_names_collations_of_another_library_version(backed_up):
+    """B11: the database was sorted by another libc; the SQL that the warning gives runs, and lists
+    the index on text."""
+    _, done = backed_up.restore("as-recorded")
+    assert "collations" not in done.stderr
+    backed_up.sql("CREATE DATABASE old TEMPLATE template0")
+    backed_up.sql("CREATE TABLE t (n int PRIMARY KEY, x text)", database="old")
+    backed_up.sql("CREATE INDEX by_text ON t (x)", database="old")
+    backed_up.sql("UPDATE pg_database SET datcollversion = '2.19' WHERE datname = 'old'")
+    time.sleep(1.1)
+    label = backed_up.backup()["label"]
+    target, done = backed_up.restore("sorted-otherwise", label)
+    assert "database old: made with libc 2.19" in done.stderr and "rule B11" in done.stderr
+    listing = next(li for li in done.stderr.splitlines() if "FROM pg_index" in li)
+    port = backed_up.opened(target)
+    try:
+        assert "by_text" in backed_up.sql(listing.strip(), port, "old").splitlines()
+        assert "t_pkey" not in backed_up.sql(listing.strip(), port, "old").splitlines()
+    finally:
+        backed_up.stop(target)
+        backed_up.sql("DROP DATABASE old")
 
 
 @pytest.mark.parametrize("point", FAULTS)
