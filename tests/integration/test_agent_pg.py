@@ -241,6 +241,7 @@ def test_the_end_lies_on_the_timeline_that_was_replayed_last(scene):
     # The same of its files, when the server died before any restart point on the new timeline.
     scene.lab.kill_postmaster("ap")
     wait_until("its processes to go", 15, lambda: scene.lab.postgres_processes("ap") == [])
+    scene.script.wait("ap-1", "no PostgreSQL", lambda b: b["flushed"] == "0/0")
     found = scene.prepare("ap-1", 8)
     assert (found["final_timeline"], found["final"]) == ("10", beat["final"])
     scene.script.granting = {}
