@@ -95,7 +95,8 @@ def main():
         for name, hurt, inside in kinds:
             found = [round_of(lab, name, n + 1, hurt, inside) for n in range(options.rounds)]
             rows.append((name, [gap for gap, _ in found], sum(lost for _, lost in found)))
-    print(f"\nlease {options.lease}, {options.rounds} rounds each; longest silence at the client, s")
+    print(f"\nlease {options.lease}, {options.rounds} rounds each")
+    print("longest silence at the client, seconds")
     print(f"{'':28} {'min':>6} {'median':>6} {'max':>6}  lost commits")
     for name, gaps, lost in rows:
         print(f"{name:28} {min(gaps):6.2f} {statistics.median(gaps):6.2f} {max(gaps):6.2f}  {lost}")
