@@ -9,6 +9,7 @@
 
 static void format_text(struct hf_err *err, const char *format, va_list args)
 {
+    /* NOLINTNEXTLINE(clang-analyzer-valist.Uninitialized): every caller has va_start just above */
     int n = vsnprintf(err->text, sizeof err->text, format, args);
     if (n < 0) {
         err->text[0] = '\0';
