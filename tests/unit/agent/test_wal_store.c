@@ -9,6 +9,7 @@
 #include "agent/wal/control_file.h"
 #include "agent/wal/wal_direct.h"
 #include "common/io/fault.h"
+#include "common/io/files.h"
 
 static const char FORK[] = "1\t0/380000\tno recovery target\n"; /* within segment 3 */
 
@@ -357,6 +358,25 @@ static void the_newest_epoch_names_the_line(void **state)
     assert_int_equal(fetch(s, 3, 2, 0, 2), HF_E_NOT_FOUND); /* 3 does not descend from 2 */
 }
 
+/* A standby counts up to the first history that is missing: a number that was never used, or whose
+ * history is lost with a region, must not end its search below the cluster's line. */
+static void a_number_below_the_line_has_a_history(void **state)
+{
+    struct scene *s = *state;
+    struct hf_err err = {0};
+    archive_text(&s->g, &s->site, 0, "00000003.history", FORK);
+    REFUSED(HF_E_NOT_FOUND, fetch_as(s, "00000002.history", 2, 0, &err)); /* the line itself */
+    REFUSED(HF_E_NOT_FOUND, fetch_as(s, "00000004.history", 0, 3, &err)); /* above it */
+    OK(fetch_as(s, "00000002.history", 0, 3, &err));
+    HF_BUF(text, 4096);
+    OK(hf_file_read(s->target, &text, &err));
+    assert_string_equal(hf_buf_text(&text), HF_HISTORY_UNUSED);
+    OK(fetch_as(s, "00000003.history", 0, 3, &err));
+    hf_buf_reset(&text);
+    OK(hf_file_read(s->target, &text, &err));
+    assert_string_equal(hf_buf_text(&text), FORK);
+}
+
 static void a_line_needs_every_repository_or_the_leader(void **state)
 {
     struct scene *s = *state;
@@ -498,6 +518,7 @@ int main(void)
         TEST(names_that_are_no_wal),
         TEST(never_past_the_fork),
         TEST(the_newest_epoch_names_the_line),
+        TEST(a_number_below_the_line_has_a_history),
         TEST(a_line_needs_every_repository_or_the_leader),
         TEST(a_failing_step_leaves_nothing_half),
         TEST(direct_work),
