@@ -18,6 +18,11 @@ def build_dir():
     return os.environ.get("HF_BUILD_DIR", os.path.join(TOP, "build"))
 
 
+def pytest_configure(config):
+    config.addinivalue_line("markers", "cluster: whole clusters, or timing that other tests' work "
+                            "would spoil: one after the other (tests/run has two lanes)")
+
+
 @pytest.fixture(scope="module")
 def servers():
     """A laboratory with its servers up (posix repositories) and none of Holdfast's programs."""

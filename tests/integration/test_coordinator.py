@@ -11,6 +11,8 @@ from holdfast_lab import api, etcd, programs
 from holdfast_lab.lab import Laboratory
 from holdfast_lab.process import LabError, wait_until
 
+pytestmark = pytest.mark.cluster
+
 LEASE_S = 3.0
 POLICY = {"version": 1, "nodes": {"eu-1": {"region": "eu"}, "us-1": {"region": "us"}},
           "bootstrap": {"kind": "adopt", "name": "eu-1"}}

@@ -13,6 +13,8 @@ from holdfast_lab.lab import Laboratory
 from holdfast_lab.process import wait_until
 from scene import TTL_S, Scene
 
+pytestmark = pytest.mark.cluster
+
 GRACE_S = 8.0
 
 

@@ -12,6 +12,8 @@ import pytest
 from holdfast_lab.process import Process, wait_until
 from watch import finished, healthy
 
+pytestmark = pytest.mark.cluster
+
 CONFIG = """
 global
     maxconn 200

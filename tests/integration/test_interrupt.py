@@ -11,6 +11,8 @@ from conftest import TOP, build_dir
 from holdfast_lab.process import wait_until
 from traces import Traces
 
+pytestmark = pytest.mark.cluster
+
 
 class DemoProgram:
     """The demo as a program of its own, its output read line by line."""

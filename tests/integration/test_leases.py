@@ -5,9 +5,12 @@ import re
 import time
 import urllib.request
 
+import pytest
 from holdfast_lab import etcd
 from holdfast_lab.process import is_alive, wait_until
 from watch import Client, assert_loss_as_predicted, epoch, finished, healthy
+
+pytestmark = pytest.mark.cluster
 
 LEASE_S = 3.0
 GRACE_S = 1.0  # with the commit guard: from the end of a lease to the end of PostgreSQL

@@ -10,6 +10,8 @@ from conftest import build_dir
 from holdfast_lab.process import LabError, wait_until
 from watch import Client, assert_loss_as_predicted, epoch, finished, healthy
 
+pytestmark = pytest.mark.cluster
+
 
 def steps():
     program = os.path.join(build_dir(), "holdfast-coordinator")

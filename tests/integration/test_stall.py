@@ -21,6 +21,8 @@ from conftest import build_dir
 from holdfast_lab.lab import Laboratory
 from watch import healthy
 
+pytestmark = pytest.mark.cluster
+
 LIMIT_S = 0.020
 # x86-64: poll, ppoll, epoll_wait, epoll_pwait, epoll_pwait2
 WAITS = {7: True, 271: True, 232: False, 281: False, 441: False}  # number -> takes an array

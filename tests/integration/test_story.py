@@ -11,6 +11,8 @@ from holdfast_lab.story import Story
 from test_interrupt import DemoProgram
 from traces import Traces
 
+pytestmark = pytest.mark.cluster
+
 
 def test_a_region_is_lost_and_comes_back_s3(capsys):
     if os.getuid() != 0:

@@ -3,8 +3,11 @@
 lossless is refused before any client notices. And what a primary that is lost had not archived."""
 import os
 
+import pytest
 from holdfast_lab.process import LabError, wait_until
 from watch import Client, epoch, finished, healthy
+
+pytestmark = pytest.mark.cluster
 
 
 def allowed(lab, to):
