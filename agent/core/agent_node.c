@@ -52,7 +52,7 @@ static void start_done(struct hf_agent_step *s, const struct hf_agent_event *e)
     c->pg.in_recovery = false;
     /* What was seen before the promotion says nothing of after it: unknown until the next look. */
     c->pg.known = false;
-    c->pg.timeline = HF_TLI(0);
+    c->pg.timeline = e->timeline; /* of a promotion; else 0, until it is seen */
     c->pg.written = c->pg.flushed = c->pg.replayed = HF_LSN(0);
     hf_agent_enter(s, HF_NODE_PRIMARY);
 }
@@ -226,6 +226,7 @@ void hf_agent_on_pg(struct hf_agent_step *s, const struct hf_pg_observation *pg)
     if (c->config.archive) {
         return;
     }
+    hf_tli timeline = c->pg.timeline;
     if (!pg->known && c->pg.known && pg->running) {
         /* No answer just now: keep the positions, take what the process table says. */
         c->pg.complete = pg->complete;
@@ -251,6 +252,8 @@ void hf_agent_on_pg(struct hf_agent_step *s, const struct hf_pg_observation *pg)
         if (!pg->running || (pg->known && pg->in_recovery)) {
             hf_agent_fence(s);
         }
+        /* A plan waits for the timeline that it reserved. */
+        c->beat_now = c->beat_now || c->pg.timeline.v != timeline.v;
         break;
     case HF_NODE_PREPARING:
     case HF_NODE_ELECTED:

@@ -289,6 +289,8 @@ static void ask_or_connect(struct hf_health *h)
     }
 }
 
+static void on_timer(void *arg);
+
 static void look_done(struct hf_job *job)
 {
     struct look *l = (struct look *)job;
@@ -299,6 +301,9 @@ static void look_done(struct hf_job *job)
         return;
     }
     if (!l->job.ran || l->round != h->round) {
+        if (l->round != h->round) {
+            on_timer(h); /* a reset came meanwhile: what it wanted to know waits for this */
+        }
         return;
     }
     bool other = !same_process(&l->postmaster, &h->postmaster);

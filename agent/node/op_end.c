@@ -50,6 +50,7 @@ struct standby_look {
     bool at_end; /* recovery waits for more WAL, and has nowhere to get it from */
     bool cut;    /* the new settings are in force */
     hf_lsn replayed;
+    hf_lsn received; /* flushed by a receiver of this life of the server, 0/0 without one */
 };
 
 static hf_result look(struct hf_pg_sync *c, struct standby_look *ret, struct hf_err *err)
@@ -62,18 +63,22 @@ static hf_result look(struct hf_pg_sync *c, struct standby_look *ret, struct hf_
         " EXISTS (SELECT FROM pg_stat_activity WHERE backend_type = 'startup'"
         "  AND wait_event = 'RecoveryRetrieveRetryInterval'),"
         " current_setting('primary_conninfo') = '' AND current_setting('restore_command') = '',"
-        " coalesce(pg_last_wal_replay_lsn(), '0/0')",
+        " coalesce(pg_last_wal_replay_lsn(), '0/0'),"
+        " coalesce(pg_last_wal_receive_lsn(), '0/0')",
         0, NULL, HF_SEC(5), &r, err));
     HF_TRY(hf_pg_bool(r, 0, 0, &l.receiver, err));
     HF_TRY(hf_pg_bool(r, 0, 1, &l.at_end, err));
     HF_TRY(hf_pg_bool(r, 0, 2, &l.cut, err));
     HF_TRY(hf_pg_lsn(r, 0, 3, &l.replayed, err));
+    HF_TRY(hf_pg_lsn(r, 0, 4, &l.received, err));
     *ret = l;
     return hf_done();
 }
 
-/* The end is where recovery waits for more, twice at the same position and some time after the cut:
- * a tail that was received in part is no record, and is not counted. */
+/* The end is where recovery waits for more, with all that was received replayed; else (a tail that
+ * was received in part is no record, and is not counted) twice at the same position and some time
+ * after the cut: until recovery has looked at its files again it does not know what the receiver
+ * wrote last. */
 static hf_result wait_end(struct hf_op *op, struct hf_pg_sync *c, hf_lsn *ret, struct hf_err *err)
 {
     hf_lclk began = hf_clock_lease();
@@ -84,8 +89,12 @@ static hf_result wait_end(struct hf_op *op, struct hf_pg_sync *c, hf_lsn *ret, s
         HF_TRY(hf_op_check(op, err));
         HF_TRY(look(c, &now, err));
         hf_lclk t = hf_clock_lease();
-        bool quiet = now.cut && !now.receiver && now.at_end &&
-                     now.replayed.v == before.replayed.v && now.replayed.v != 0;
+        bool waits = now.cut && !now.receiver && now.at_end && now.replayed.v != 0;
+        bool quiet = waits && now.replayed.v == before.replayed.v;
+        if (waits && now.received.v != 0 && now.replayed.v == now.received.v) {
+            *ret = now.replayed;
+            return hf_done();
+        }
         if (!quiet) {
             quiet_since = t;
         } else if (hf_lclk_sub(t, quiet_since).us >= SETTLE_MS * 1000) {

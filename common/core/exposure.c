@@ -108,7 +108,7 @@ struct hf_exposure hf_exposure_measure(const struct hf_exposure_ring *ring, hf_l
 }
 
 struct hf_exposure hf_exposure_loss(const struct hf_exposure_ring *ring, hf_lsn fork,
-                                    int64_t now_us)
+                                    int64_t now_us, int margin_ppm)
 {
     struct hf_exposure e = {0};
     int at = ring->count == 0 ? -1 : last_durable(ring, fork);
@@ -117,6 +117,10 @@ struct hf_exposure hf_exposure_loss(const struct hf_exposure_ring *ring, hf_lsn 
     }
     const struct hf_exposure_sample *newest = sample(ring, ring->count - 1);
     int64_t unseen_us = now_us > newest->clock_us ? now_us - newest->clock_us : 0;
+    /* The primary's clock may have run that much faster than the receiver's meanwhile. */
+    int64_t faster_us = unseen_us / 1000 * margin_ppm / 1000;
+    unseen_us += faster_us;
+    now_us += faster_us;
     /* What was seen for less than a second says nothing of what came unseen. */
     if (unseen_us > 0 && newest->clock_us - sample(ring, 0)->clock_us < RATE_SPAN_US) {
         return e;

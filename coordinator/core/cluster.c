@@ -112,8 +112,9 @@ const char *hf_view_primary_lost(const struct hf_cluster_view *v, char text[HF_R
     }
     bool leases_over =
         hf_lclk_reached(v->now, v->outstanding.until) && hf_lclk_reached(v->now, v->floor);
-    /* A leader that was away itself first listens for two heartbeats. */
-    bool listened = hf_lclk_sub(v->now, v->leader_since).us >= HF_MS(500).us;
+    /* A coordinator that was away itself first listens for two heartbeats. One that listened as a
+     * follower has heard what there was: agents report to every coordinator. */
+    bool listened = hf_lclk_sub(v->now, v->listening_since).us >= HF_MS(500).us;
     hf_dur silence = p == NULL ? limit : hf_node_silence(v, p);
     if (!leases_over || !listened) {
         return NULL;

@@ -95,10 +95,11 @@ struct hf_outstanding {
 
 struct hf_cluster_view {
     hf_lclk now;
-    int64_t wall_us;      /* only for instants that people read */
-    hf_lclk leader_since; /* since when it acts without a gap */
-    hf_lclk step_since;   /* since when this leader sees the plan at its present step */
-    hf_lclk floor;        /* before it, leases of earlier leaders may run */
+    int64_t wall_us;         /* only for instants that people read */
+    hf_lclk leader_since;    /* since when it acts without a gap */
+    hf_lclk listening_since; /* since when it hears heartbeats without a gap, leading or not */
+    hf_lclk step_since;      /* since when this leader sees the plan at its present step */
+    hf_lclk floor;           /* before it, leases of earlier leaders may run */
     hf_dur ttl;
     int margin_ppm;
     const struct hf_policy *policy;

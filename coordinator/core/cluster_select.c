@@ -102,8 +102,8 @@ static struct hf_loss loss_to(const struct hf_cluster_view *v, const struct hf_n
         old == NULL || !old->seen) {
         return loss; /* nothing was seen of the last holder's tenure */
     }
-    struct hf_exposure e =
-        hf_exposure_loss(v->ring, choice->beat.final, hf_exposure_clock(v->ring, v->now));
+    struct hf_exposure e = hf_exposure_loss(v->ring, choice->beat.final,
+                                            hf_exposure_clock(v->ring, v->now), v->margin_ppm);
     loss.known = e.known;
     loss.bytes = e.bytes;
     loss.time = e.age;

@@ -16,7 +16,7 @@ void hf_leadership_init(struct hf_leadership *s, const struct hf_lead_config *co
         s->config.renew_max = HF_US(config->ttl.us / 6);
     }
     if (s->config.poll.us == 0) {
-        s->config.poll = HF_US(config->ttl.us / 12);
+        s->config.poll = HF_US(config->ttl.us / 24);
     }
     s->last_sent = (hf_lclk){now.us - s->config.poll.us};
 }
@@ -70,6 +70,21 @@ static void send(struct hf_leadership *s, enum hf_lead_action_kind kind, hf_lclk
     }
 }
 
+/* Only a renewal that is sent after a heartbeat arrived may answer it (L2). */
+static void on_demand(struct hf_leadership *s, bool urgent)
+{
+    if (s->role != HF_LEAD_LEADER) {
+        return;
+    }
+    if (s->request != 0 && s->pending == HF_LEAD_DO_RENEW) {
+        s->demand_again = true;
+        s->urgent_again = s->urgent_again || urgent;
+        return;
+    }
+    s->demand = true;
+    s->urgent = s->urgent || urgent;
+}
+
 static void lose(struct hf_leadership *s, struct hf_lead_out *out)
 {
     if (s->role == HF_LEAD_LEADER) {
@@ -77,7 +92,7 @@ static void lose(struct hf_leadership *s, struct hf_lead_out *out)
         out->lost_leadership = true;
     }
     s->term = 0;
-    s->demand = false;
+    s->demand = s->urgent = s->demand_again = s->urgent_again = false;
 }
 
 static void on_read(struct hf_leadership *s, const struct hf_lead_event *e, hf_lclk now,
@@ -132,7 +147,9 @@ static void on_won(struct hf_leadership *s, const struct hf_lead_event *e, hf_lc
     }
     s->renewal_revision = e->revision;
     s->valid_until = hf_lclk_add(s->pending_sent, s->config.ttl);
-    s->demand = false;
+    s->demand = s->demand_again;
+    s->urgent = s->urgent_again;
+    s->demand_again = s->urgent_again = false;
     out->renewed = !s->resigning; /* the remainder is counted already */
     out->renewal_sent = HF_PLANTED(HF_PLANT_GRANT_WITHOUT_RENEWAL) ? now : s->pending_sent;
 }
@@ -185,6 +202,15 @@ static hf_lclk claim_at(const struct hf_leadership *s)
     return hf_lclk_add(s->first_seen, hf_lease_wait(ttl, s->config.margin_ppm));
 }
 
+/* How long a leader pauses between renewals now. */
+static hf_dur pause_of(const struct hf_leadership *s)
+{
+    if (s->urgent) {
+        return HF_US(s->config.renew_min.us / 8);
+    }
+    return s->demand ? s->config.renew_min : s->config.renew_max;
+}
+
 static void act(struct hf_leadership *s, hf_lclk now, struct hf_lead_out *out)
 {
     if (s->request != 0 || s->role == HF_LEAD_RESIGNED) {
@@ -200,8 +226,7 @@ static void act(struct hf_leadership *s, hf_lclk now, struct hf_lead_out *out)
     if (s->role == HF_LEAD_LEADER) {
         if (s->resigning) {
             send(s, HF_LEAD_DO_RELEASE, now, out);
-        } else if ((s->demand && idle >= s->config.renew_min.us) ||
-                   idle >= s->config.renew_max.us) {
+        } else if (idle >= pause_of(s).us) {
             send(s, HF_LEAD_DO_RENEW, now, out);
         }
         return;
@@ -220,7 +245,7 @@ static hf_lclk wakeup(const struct hf_leadership *s, hf_lclk now)
 {
     hf_dur pause = s->config.poll;
     if (s->role == HF_LEAD_LEADER) {
-        pause = s->demand ? s->config.renew_min : s->config.renew_max;
+        pause = pause_of(s);
     }
     if (s->reread) {
         pause = HF_US(s->config.renew_min.us / 4);
@@ -243,7 +268,7 @@ void hf_leadership_step(struct hf_leadership *s, const struct hf_lead_event *eve
         }
         s->resigning = true;
     } else if (event->kind == HF_LEAD_DEMAND) {
-        s->demand = s->role == HF_LEAD_LEADER;
+        on_demand(s, event->urgent);
     } else if (event->kind != HF_LEAD_TICK) {
         on_answer(s, event, now, out);
     }

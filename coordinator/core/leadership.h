@@ -20,9 +20,10 @@ struct hf_lead_config {
     char url[HF_ADDRESS_SIZE]; /* of the users' API, told to whoever asks a follower */
     hf_dur ttl;
     int margin_ppm;
-    hf_dur renew_min; /* not more often than this; 0 = 200 ms */
+    hf_dur renew_min; /* not more often than this; 0 = 200 ms; an eighth when somebody waits who
+                         holds nothing */
     hf_dur renew_max; /* at least this often; 0 = L/6 */
-    hf_dur poll;      /* a follower reads this often; 0 = L/12 */
+    hf_dur poll;      /* a follower reads this often; 0 = L/24 */
 };
 
 /* Value of leader/claim; key absent, or coordinator "" = nobody leads. */
@@ -55,6 +56,7 @@ struct hf_lead_event {
     hf_dur renewal_ttl; /* READ: value of the renewal; 0 = it cannot be read */
     int64_t revision;   /* WON */
     hf_dur remainder;   /* RESIGN */
+    bool urgent;        /* DEMAND: whoever waits holds no lease, and clients wait for it */
 };
 
 enum hf_lead_action_kind {
@@ -101,6 +103,9 @@ struct hf_leadership {
     uint64_t requests;
     bool reread; /* an outcome is unknown: read before anything else */
     bool demand;
+    bool urgent;
+    bool demand_again; /* asked for after the renewal under way was sent: that one answers it not */
+    bool urgent_again;
     hf_lclk last_sent;
     bool resigning;
     hf_lclk release_until; /* RESIGNING: what may still run of its grants */

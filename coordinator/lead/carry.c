@@ -79,8 +79,18 @@ static void notice_gap(struct hf_carry *carry, hf_lclk now)
     carry->active_at = now;
 }
 
+/* A process that was stopped finds what was said meanwhile only after it has read it. */
+static void listen(struct hf_carry *carry, hf_lclk now)
+{
+    if (hf_lclk_sub(now, carry->listened_at).us > HF_MS(1000).us) {
+        carry->listening_since = now;
+    }
+    carry->listened_at = now;
+}
+
 void hf_carry_won(struct hf_carry *carry)
 {
+    listen(carry, hf_clock_lease());
     carry->leading = true;
     carry->ready = false;
     carry->term = hf_leader_term(carry->c.leader);
@@ -160,6 +170,7 @@ void hf_carry_view(struct hf_carry *carry, struct led *l, hf_lclk now)
     v->now = now;
     v->wall_us = hf_clock_wall().us;
     v->leader_since = carry->since;
+    v->listening_since = carry->listening_since;
     if (v->plan != NULL && (strcmp(l->step_plan, v->plan->id) != 0 || l->step != v->plan->step)) {
         (void)snprintf(l->step_plan, sizeof l->step_plan, "%s", v->plan->id);
         l->step = v->plan->step;
@@ -374,6 +385,7 @@ static void led_tick(struct led *l, hf_lclk now)
 void hf_carry_tick(struct hf_carry *carry)
 {
     hf_lclk now = hf_clock_lease();
+    listen(carry, now);
     if (!hf_carry_active(carry, now)) {
         return;
     }
@@ -386,6 +398,7 @@ void hf_carry_tick(struct hf_carry *carry)
 void hf_carry_changed(struct hf_carry *carry, struct hf_warm_cluster *c)
 {
     hf_lclk now = hf_clock_lease();
+    listen(carry, now);
     if (hf_carry_active(carry, now)) {
         notice_gap(carry, now);
         struct led *l = hf_led_of(carry, c);
@@ -397,6 +410,7 @@ void hf_carry_changed(struct hf_carry *carry, struct hf_warm_cluster *c)
 void hf_carry_beat(struct hf_carry *carry, struct hf_warm_node *n, hf_lclk arrived)
 {
     hf_lclk now = hf_clock_lease();
+    listen(carry, now);
     if (!hf_carry_active(carry, now)) {
         return;
     }
@@ -404,7 +418,7 @@ void hf_carry_beat(struct hf_carry *carry, struct hf_warm_node *n, hf_lclk arriv
     struct led *l = hf_led_of(carry, n->cluster);
     if (n->cluster->has_state && n->view.beat.want_lease &&
         hf_grant_ask(&l->wait, &n->cluster->state, &n->view.name, &n->view.beat, arrived)) {
-        hf_leader_demand(carry->c.leader);
+        hf_leader_demand(carry->c.leader, n->view.beat.lease_remaining.us == 0);
     }
     led_decide(l, now);
     hf_led_backups(l, now);

@@ -85,6 +85,8 @@ struct hf_carry {
     uint64_t term;
     hf_lclk since;               /* since when it acts without a gap */
     hf_lclk active_at;           /* when it last found itself active */
+    hf_lclk listening_since;     /* since when it hears heartbeats without a gap, leading or not */
+    hf_lclk listened_at;         /* when it last did */
     uint64_t sequence;           /* of commands, grows within the term */
     struct hf_cluster_view view; /* reused */
     struct hf_decision decision; /* reused */

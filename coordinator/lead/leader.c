@@ -219,10 +219,10 @@ void hf_leader_free(struct hf_leader *l)
     }
 }
 
-void hf_leader_demand(struct hf_leader *l)
+void hf_leader_demand(struct hf_leader *l, bool urgent)
 {
     if (!l->stepping && l->failed == 0) {
-        leader_step(l, &(struct hf_lead_event){.kind = HF_LEAD_DEMAND});
+        leader_step(l, &(struct hf_lead_event){.kind = HF_LEAD_DEMAND, .urgent = urgent});
     }
 }
 

@@ -32,8 +32,8 @@ hf_result hf_leader_new(struct hf_loop *loop, struct hf_etcd *etcd, const char *
 /* After hf_etcd_free only. */
 void hf_leader_free(struct hf_leader *leader);
 
-/* Heartbeats wait for a grant: renew soon. */
-void hf_leader_demand(struct hf_leader *leader);
+/* Heartbeats wait for a grant: renew soon; urgent: at once, the node holds nothing yet. */
+void hf_leader_demand(struct hf_leader *leader, bool urgent);
 /* Gives leadership up; remainder: the longest that a grant of this leader may still run. */
 void hf_leader_resign(struct hf_leader *leader, hf_dur remainder);
 bool hf_leader_active(const struct hf_leader *leader, hf_lclk now);

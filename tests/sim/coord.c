@@ -43,11 +43,21 @@ static void request_leadership(struct sim_world *w, int coord, const struct hf_l
     sim_etcd_send(w, index);
 }
 
+void sim_coord_listen(struct sim_world *w, int coord, hf_lclk now)
+{
+    struct sim_coord *c = &w->coords[coord];
+    if (now.us - c->listened.us > 1000000) {
+        c->view.listening_since = now;
+    }
+    c->listened = now;
+}
+
 static void lead_step(struct sim_world *w, int coord, const struct hf_lead_event *event)
 {
     struct sim_coord *c = &w->coords[coord];
     struct hf_lead_out out;
     hf_lclk now = sim_coord_now(w, coord);
+    sim_coord_listen(w, coord, now);
     hf_leadership_step(&c->lead, event, now, &out);
     if (out.action.kind != HF_LEAD_DO_NOTHING) {
         request_leadership(w, coord, &out.action);
@@ -195,7 +205,7 @@ void sim_coord_stop(struct sim_world *w, int coord)
     lead_step(w, coord, &(struct hf_lead_event){.kind = HF_LEAD_RESIGN, .remainder = rest});
 }
 
-void sim_coord_demand(struct sim_world *w, int coord)
+void sim_coord_demand(struct sim_world *w, int coord, bool urgent)
 {
-    lead_step(w, coord, &(struct hf_lead_event){.kind = HF_LEAD_DEMAND});
+    lead_step(w, coord, &(struct hf_lead_event){.kind = HF_LEAD_DEMAND, .urgent = urgent});
 }

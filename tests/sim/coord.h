@@ -15,7 +15,9 @@ void sim_coord_lead_wake(struct sim_world *w, int coord, uint32_t number);
 void sim_coord_etcd(struct sim_world *w, int coord, uint32_t request);
 void sim_coord_timeout(struct sim_world *w, int coord, uint32_t number);
 void sim_coord_stop(struct sim_world *w, int coord);
-void sim_coord_demand(struct sim_world *w, int coord);
+void sim_coord_demand(struct sim_world *w, int coord, bool urgent);
+/* It runs: a gap since it last did means that it may not have heard what was said. */
+void sim_coord_listen(struct sim_world *w, int coord, hf_lclk now);
 hf_lclk sim_coord_now(const struct sim_world *w, int coord);
 bool sim_coord_active(const struct sim_world *w, int coord);
 

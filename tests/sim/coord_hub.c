@@ -67,7 +67,7 @@ static void heartbeat(struct sim_world *w, int coord, int agent, const struct hf
         return;
     }
     if (hf_grant_ask(&c->wait, &c->state, &n->name, b, now)) {
-        sim_coord_demand(w, coord);
+        sim_coord_demand(w, coord, b->lease_remaining.us == 0);
     }
     if (urgent) {
         sim_coord_decide(w, coord);

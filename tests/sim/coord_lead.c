@@ -227,6 +227,7 @@ void sim_coord_tick(struct sim_world *w, int coord)
         c->view.leader_since = now;
     }
     c->ticked = now;
+    sim_coord_listen(w, coord, now);
     /* What a watch tells: somebody changed the policy, or a write of unknown outcome happened. */
     bool stale = c->policy_revision != w->etcd.policy_revision ||
                  c->state_revision != w->etcd.state_revision || !c->loaded;

@@ -173,6 +173,7 @@ struct sim_coord {
     struct hf_cluster_view view;
     struct hf_node_view known[SIM_NODES]; /* by node, what heartbeats told */
     hf_lclk ticked;
+    hf_lclk listened;
     struct hf_exposure_ring ring;
     sim_time ring_since; /* true time of the first sample in it */
     struct hf_grant_wait wait;

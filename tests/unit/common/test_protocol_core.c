@@ -192,22 +192,24 @@ static void loss_counts_what_was_not_seen(void **state)
         hf_exposure_add(&ring, HF_EPOCH(1), 1, i * 100000, HF_LSN(1000 + i * 10),
                         (hf_lclk){i * 100000});
     }
-    struct hf_exposure e = hf_exposure_loss(&ring, HF_LSN(2000), 12000000);
+    struct hf_exposure e = hf_exposure_loss(&ring, HF_LSN(2000), 12000000, 0);
     /* 2 s unseen at 100 bytes a second, and a quarter more. */
     assert_true(e.known && e.age.us == 2000000 && e.bytes >= 240 && e.bytes <= 260);
-    e = hf_exposure_loss(&ring, HF_LSN(1900), 12000000);
+    e = hf_exposure_loss(&ring, HF_LSN(2000), 12000000, 10000);
+    assert_true(e.known && e.age.us == 2020000); /* its clock may run 1 % faster */
+    e = hf_exposure_loss(&ring, HF_LSN(1900), 12000000, 0);
     assert_true(e.known && e.age.us == 3000000 && e.bytes >= 340 && e.bytes <= 360);
-    assert_false(hf_exposure_loss(&ring, HF_LSN(10), 12000000).known);
+    assert_false(hf_exposure_loss(&ring, HF_LSN(10), 12000000, 0).known);
     /* A segment that a backup skipped counts once, not once a second. */
     hf_exposure_add(&ring, HF_EPOCH(1), 1, 10100000, HF_LSN(16777216), (hf_lclk){10100000});
-    e = hf_exposure_loss(&ring, HF_LSN(16777216), 18100000);
+    e = hf_exposure_loss(&ring, HF_LSN(16777216), 18100000, 0);
     assert_true(e.known && e.bytes > 16000000 && e.bytes < 17000000);
     /* Seen for less than a second: no rate, so nothing bounds what came unseen. */
     memset(&ring, 0, sizeof ring);
     for (int i = 0; i <= 5; i++) {
         hf_exposure_add(&ring, HF_EPOCH(2), 1, i * 100000, HF_LSN(1000), (hf_lclk){i * 100000});
     }
-    assert_false(hf_exposure_loss(&ring, HF_LSN(1000), 3000000).known);
+    assert_false(hf_exposure_loss(&ring, HF_LSN(1000), 3000000, 0).known);
 }
 
 static void clock_of_the_primary_by_its_promptest_sample(void **state)

@@ -23,7 +23,8 @@
 #include "common/io/ws.h"
 #include "tests/unit/common/pg_fixture.h"
 
-enum { LIMIT_US = 20000, ROUND_MS = 700, ROUNDS = 5, ATTEMPT_MS = 60 };
+enum { LIMIT_US = 20000, ROUND_MS = 700, ROUNDS = 5, ROUNDS_MORE = 60, ATTEMPT_MS = 60 };
+enum { SLEEP_MS = 400 }; /* far more than a busy machine takes away elsewhere */
 
 static struct pg_fixture fixture;
 static struct hf_loop *loop;
@@ -87,7 +88,7 @@ static int stop(void **state)
 
 /* --- the work: always one request at each, begun anew when it ends --- */
 static struct {
-    int pg_failures, http_failures, ticks;
+    int pg_failures, http_failures, ticks, rounds_more;
     int64_t last_us, last_waited_us, worst_us;
 } seen;
 
@@ -168,10 +169,21 @@ static void on_tick(void *arg)
     seen.last_waited_us = waited;
 }
 
+/* The peers really were black holes, and were tried all the time. */
+static bool enough(void)
+{
+    return seen.pg_failures >= 3 && seen.http_failures >= 8 && seen.ticks >= 20;
+}
+
+/* On a busy machine it takes longer until enough has happened. */
 static void on_end(void *arg)
 {
-    (void)arg;
-    hf_loop_stop(loop);
+    struct hf_timer **end = arg;
+    if (enough() || ++seen.rounds_more > ROUNDS_MORE) {
+        hf_loop_stop(loop);
+    } else {
+        hf_timer_after(*end, HF_MS(ROUND_MS));
+    }
 }
 
 static void begin_work(void)
@@ -212,7 +224,8 @@ static void one_round(bool in_hub)
         assert_true(hf_ok(hf_ws_hub_new(loop, &hub, NULL)));
     }
     struct hf_timer *tick = hf_timer_new(loop, on_tick, NULL);
-    struct hf_timer *end = hf_timer_new(loop, on_end, NULL);
+    struct hf_timer *end = NULL;
+    end = hf_timer_new(loop, on_end, &end);
     hf_loop_stall_reset(loop);
     hf_timer_every(tick, HF_MS(5));
     hf_timer_after(end, HF_MS(ROUND_MS));
@@ -240,10 +253,7 @@ static void no_stall(bool in_hub)
         one_round(in_hub);
         print_message("ticks %d, worst %.1f ms, failures: PostgreSQL %d, HTTP %d\n", seen.ticks,
                       (double)seen.worst_us / 1000, seen.pg_failures, seen.http_failures);
-        /* The peers really were black holes, and were tried all the time. */
-        assert_true(seen.pg_failures >= 3);
-        assert_true(seen.http_failures >= 8);
-        assert_true(seen.ticks >= 20);
+        assert_true(enough());
         best = seen.worst_us < best ? seen.worst_us : best;
     }
     print_message("longest stall %s: %.1f ms\n", in_hub ? "in the hub" : "alone",
@@ -265,7 +275,7 @@ static void loop_in_the_hub(void **state)
 static void sleep_in_callback(void *arg)
 {
     (void)arg;
-    usleep(40000);
+    usleep(SLEEP_MS * 1000);
     hf_loop_stop(loop);
 }
 

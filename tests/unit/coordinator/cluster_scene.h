@@ -48,6 +48,7 @@ __attribute__((unused)) static void healthy(void)
     memset(&plan, 0, sizeof plan);
     v.now = (hf_lclk){100000000};
     v.leader_since = (hf_lclk){50000000};
+    v.listening_since = (hf_lclk){50000000};
     v.ttl = HF_US(L_US);
     v.margin_ppm = 10000;
     v.policy = &policy;

@@ -44,10 +44,11 @@ static void silence_alone_is_not_enough(void **state_)
     decide(); /* an earlier leader's grant may still run */
     assert_false(out.write);
     v.floor = (hf_lclk){0};
-    v.leader_since = (hf_lclk){v.now.us - 100000};
+    v.listening_since = (hf_lclk){v.now.us - 100000};
     decide(); /* this leader was away: listen first */
     assert_false(out.write);
-    v.leader_since = (hf_lclk){v.now.us - 1000000};
+    v.listening_since = (hf_lclk){v.now.us - 1000000};
+    v.leader_since = (hf_lclk){v.now.us - 1000}; /* new, but it listened as a follower */
     decide();
     assert_true(out.write);
     assert_int_equal(out.state.epoch.v, 2);

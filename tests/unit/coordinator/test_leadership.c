@@ -167,6 +167,27 @@ static void leader_renews_on_demand_and_by_itself(void **state)
     assert_int_equal(out.action.kind, HF_LEAD_DO_RENEW);
 }
 
+static void who_holds_nothing_waits_less(void **state)
+{
+    release_hands_over_at_once_but_not_the_past(state);
+    tick_after(10000);
+    step((struct hf_lead_event){.kind = HF_LEAD_DEMAND, .urgent = true});
+    assert_int_equal(out.action.kind, HF_LEAD_DO_NOTHING);
+    tick_after(25000);
+    assert_int_equal(out.action.kind, HF_LEAD_DO_RENEW);
+    /* Arrived after that one was sent: it answers it not (L2), the next follows at once. */
+    now_us += 1000;
+    step((struct hf_lead_event){.kind = HF_LEAD_DEMAND, .urgent = true});
+    now_us += 30000;
+    step((struct hf_lead_event){.kind = HF_LEAD_WON, .revision = 15});
+    assert_true(out.renewed);
+    assert_int_equal(out.action.kind, HF_LEAD_DO_RENEW);
+    now_us += 5000;
+    step((struct hf_lead_event){.kind = HF_LEAD_WON, .revision = 16});
+    tick_after(199999);
+    assert_int_equal(out.action.kind, HF_LEAD_DO_NOTHING); /* nobody waits any more */
+}
+
 static void unknown_renewal_is_read_back(void **state)
 {
     (void)state;
@@ -235,6 +256,7 @@ int main(void)
         cmocka_unit_test(the_longer_lease_counts),
         cmocka_unit_test(release_hands_over_at_once_but_not_the_past),
         cmocka_unit_test(leader_renews_on_demand_and_by_itself),
+        cmocka_unit_test(who_holds_nothing_waits_less),
         cmocka_unit_test(unknown_renewal_is_read_back),
         cmocka_unit_test(unanswered_leader_stops_acting_by_its_own_clock),
         cmocka_unit_test(late_answers_of_other_requests_are_ignored),
