@@ -45,8 +45,10 @@ class Log:
             return cls(f, region, regions_by_address)
 
     def longest_silence(self, began=0, ended=float("inf")):
-        """Seconds between two acknowledgements after an instant, the longest, and when it began."""
-        times = [a.at for a in self.acks if began <= a.at <= ended]
+        """Seconds between two acknowledgements, the longest that ends after an instant, and when it
+        began."""
+        before = [a.at for a in self.acks if a.at < began][-1:]
+        times = before + [a.at for a in self.acks if began <= a.at <= ended]
         gaps = [(b - a, a) for a, b in zip(times, times[1:])]
         longest = max(gaps, default=(0, began))
         return longest[0] / 1e6, longest[1]
@@ -169,7 +171,7 @@ def refusals(logs):
 
 def unexplained(logs, statuses, silent_us):
     """Findings: a refusal of no known kind, or a silence of some client while no coordinator that
-    answered gave any reason. statuses: (instant, reasons), in order."""
+    answered gave a reason that it had not given before. statuses: (instant, reasons), in order."""
     found = [f"refused for no known reason: {code} {text}"
              for (code, text) in refusals(logs) if code not in EXPLAINED]
     for log in logs:
@@ -177,7 +179,8 @@ def unexplained(logs, statuses, silent_us):
         ended = began + seconds * 1e6
         if ended - began <= silent_us:
             continue
-        told = {r for at, reasons in statuses for r in reasons if began <= at <= ended + 2e6}
+        told = {r for at, reasons in statuses for r in reasons if began < at <= ended + 2e6}
+        told -= {r for at, reasons in statuses for r in reasons if began - 5e6 <= at <= began}
         if not told:
             found.append(f"{log.client} heard nothing for {seconds:.1f} s, and status gave no "
                          "reason")

@@ -65,7 +65,8 @@ def line(play, seconds):
     operations = "; ".join(f["operations"]) or "none"
     return (f"silence s: {silence}; lost {f['lost']} of {f['acked']}, predicted "
             f"{f['predicted_ms']:.0f} ms; answers late by a cut {f['late']}; primary "
-            f"{f['primary']}, epochs +{f['epochs']}, operations: {operations}; settled "
+            f"{f['primary']}, epochs +{f['epochs']}, operations: {operations}; reasons: "
+            f"{', '.join(f['reasons']) or 'none'}; settled "
             f"{f['settled_s']:.1f} s; {seconds:.0f} s")
 
 

@@ -53,9 +53,21 @@ def etcd_lost(play):
     play.wait(2 * LEASE_S)
 
 
-def disk_full(play):
+def wal_disk_full(play):
     """The primary's WAL cannot grow: PostgreSQL ends itself, somebody else takes over, and the node
     comes back once there is room."""
+    play.moment()
+    play.hit = {play.primary}
+    play.faults.fill_wal(play.primary)
+    play.wait_failover()
+    play.wait(play.random.uniform(2, 10))
+    play.faults.free_disk(play.primary)
+    play.wait(LEASE_S)
+
+
+def data_disk_full(play):
+    """Tables cannot grow: PostgreSQL refuses writes one by one and stays up, a primary by every
+    other sign. It stays, and the status says why nobody can write."""
     play.moment()
     play.hit = {play.primary}
     play.faults.fill_disk(play.primary)
@@ -96,7 +108,8 @@ NAMED = [
     Scenario("primary-region-cut-out", Expect(down_s=60), primary_cut("out"), False),
     Scenario("primary-region-cut-in", Expect(down_s=60), primary_cut("in"), False),
     Scenario("etcd-lost-30s", NEVER, etcd_lost, True),
-    Scenario("wal-disk-full", Expect(loss="predicted", down_s=90), disk_full, True),
+    Scenario("wal-disk-full", Expect(loss=0, down_s=90), wal_disk_full, True),
+    Scenario("data-disk-full", Expect(loss=0, down_s=90), data_disk_full, False),
     Scenario("two-in-a-row", Expect(down_s=90), two_in_a_row, True),
     Scenario("bad-lines", Expect("stays", "nobody", 0, 15.0), bad_lines, False),
 ]

@@ -91,7 +91,7 @@ class Stage:
         client = Process(f"client {name}", ["/usr/bin/python3", os.path.join(HERE, "client.py"),
                                             path],
                          lab.log(f"client-{name}"), lab.directory, env={"PYTHONPATH": LAB},
-                         inside=lab.inside(region))
+                         inside=self.net.inside(region, clocks=False))  # one clock for all logs
         client.ledger = log
         return client.start()
 
@@ -287,6 +287,8 @@ class Play:
         for o in operations:
             region = next((r for r in REGIONS if self.lab.node(r) == o["from"]), None)
             o["from_address"] = region and self.lab.address(region)
+        self.figures["reasons"] = dict(collections.Counter(
+            reason for _, told in self.watch.reasons() for reason in told))
         found, late = checker.two_histories(logs, self.faults.cuts)
         self.findings += found
         found, lost, predicted = checker.losses(logs, rows, operations)

@@ -4,12 +4,13 @@
  * A network between regions, in userspace: the fault suite's only way from one namespace to
  * another.
  *
- *     holdfast-switch SOCKET PORT…
+ *     holdfast-switch SOCKET NAME[@SECONDS]…
  *
- * For every PORT it makes a network namespace with a TAP device hf0 in it (address
- * 02:48:46:00:00:N, N counting from 1), says "port NAME /proc/PID/fd/FD" on standard output, and at
- * last "ready". Namespaces and devices belong to this process and go when it and those inside have
- * ended.
+ * For every NAME, a port, it makes a network namespace with a TAP device hf0 in it (address
+ * 02:48:46:00:00:N, N counting from 1) and a time namespace whose monotonic clocks are SECONDS
+ * ahead (the one that counts suspended time twice as far). It says "port NAME /proc/PID/fd/FD
+ * /proc/PID/fd/FD" (network, time) on standard output, and at last "ready". Namespaces and devices
+ * belong to this process and go when it and those inside have ended.
  *
  * Every ordered pair of ports is a path with a delay, a loss, a rate and a valve; a rule is a path
  * of its own for what matches it (ports of the switch, TCP ports), looked at before the pairs.
@@ -42,6 +43,10 @@
 #include <sys/un.h>
 #include <time.h>
 #include <unistd.h>
+
+#ifndef CLONE_NEWTIME
+#define CLONE_NEWTIME 0x00000080
+#endif
 
 enum {
     MAX_PORTS = 8,
@@ -452,7 +457,28 @@ static void client_accept(int listener)
 
 /* -- setting up -------------------------------------------------------------------------------- */
 
-/* In a namespace of its own; the namespace stays reachable by the descriptor that is returned. */
+/* A time namespace for those who enter it by the descriptor that is returned. */
+static int clocks_make(uint64_t ahead_s)
+{
+    if (unshare(CLONE_NEWTIME) != 0) {
+        die("unshare");
+    }
+    char text[128];
+    int size = snprintf(text, sizeof text, "monotonic %" PRIu64 " 0\nboottime %" PRIu64 " 0\n",
+                        ahead_s, ahead_s * 2);
+    int offsets = open("/proc/self/timens_offsets", O_WRONLY | O_CLOEXEC);
+    if (offsets < 0 || write(offsets, text, (size_t)size) != size) {
+        die("/proc/self/timens_offsets");
+    }
+    close(offsets);
+    int clocks = open("/proc/self/ns/time_for_children", O_RDONLY | O_CLOEXEC);
+    if (clocks < 0) {
+        die("/proc/self/ns/time_for_children");
+    }
+    return clocks;
+}
+
+/* A network namespace with its device, reachable by the descriptor that is returned. */
 static int port_make(int port)
 {
     if (unshare(CLONE_NEWNET) != 0) {
@@ -538,7 +564,7 @@ static void serve(int listener)
 int main(int argc, char **argv)
 {
     if (argc < 4 || argc > 2 + MAX_PORTS) {
-        fprintf(stderr, "usage: holdfast-switch SOCKET PORT PORT…\n");
+        fprintf(stderr, "usage: holdfast-switch SOCKET NAME[@SECONDS] NAME[@SECONDS]…\n");
         return 2;
     }
     prctl(PR_SET_PDEATHSIG, SIGKILL); /* the network goes with the test that made it */
@@ -547,8 +573,16 @@ int main(int argc, char **argv)
         die("/proc/self/ns/net");
     }
     for (int i = 0; i < argc - 2; i++) {
-        ports.name[i] = argv[i + 2];
-        printf("port %s /proc/%d/fd/%d\n", argv[i + 2], (int)getpid(), port_make(i));
+        char *ahead = argv[i + 2];
+        ports.name[i] = strsep(&ahead, "@");
+        uint64_t ahead_s = 0;
+        if (ahead != NULL && !number(ahead, 10000000, &ahead_s)) {
+            errno = EINVAL;
+            die(ahead);
+        }
+        int space = port_make(i);
+        printf("port %s /proc/%d/fd/%d /proc/%d/fd/%d\n", ports.name[i], (int)getpid(), space,
+               (int)getpid(), clocks_make(ahead_s));
         ports.count++;
     }
     if (setns(home, CLONE_NEWNET) != 0) {

@@ -124,6 +124,8 @@ class Refusals(unittest.TestCase):
         self.assertEqual(checker.unexplained([log], told, 3e6), [])
         self.assertEqual(len(checker.unexplained([log], [], 3e6)), 1)
         self.assertEqual(len(checker.unexplained([log], [(60_000 * MS, ["LATER"])], 3e6)), 1)
+        self.assertEqual(len(checker.unexplained([log], [(5 * MS, ["OLD"]), *(
+            (at * MS, ["OLD"]) for at in (1000, 2000))], 3e6)), 1)
 
     def test_an_error_of_no_known_kind(self):
         log = Made().ack(10, 1).add(20, "fail", s=1, n=2, code="XX000", why="InternalError").log()

@@ -11,6 +11,8 @@ import os
 import signal
 import time
 
+import psycopg2
+
 from holdfast_lab import repository
 from holdfast_lab.lab import Laboratory
 from holdfast_lab.process import LabError, is_alive, processes_below, run, wait_until
@@ -221,6 +223,19 @@ class Faults:
                     f.write(bytes(1 << 16))
             except OSError:
                 pass
+
+    def fill_wal(self, region):
+        """Room for a little data, and none for another segment of WAL, which is then asked for."""
+        self.fill_disk(region)
+        self.note(f"fill_wal {region}")
+        os.truncate(self.filled[region], os.path.getsize(self.filled[region]) - (4 << 20))
+        try:
+            for _ in range(40):
+                self.lab.server(region).query("SELECT pg_logical_emit_message(true, 'fill', 'x'),"
+                                              " pg_switch_wal()")
+        except psycopg2.Error:
+            return
+        raise LabError(f"{region} had room for 40 segments of WAL")
 
     def free_disk(self, region):
         self.note(f"free_disk {region}")
