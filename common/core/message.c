@@ -68,6 +68,8 @@ static const struct hf_field heartbeat_fields[] = {
     F(U32, B, wal_timeline),
     F(TEXT, B, newest_backup),
     F(U64, B, archive_queue),
+    F(BOOL, B, disk_known),
+    F(U64, B, disk_free),
     HF_FIELDS_END};
 #undef B
 
