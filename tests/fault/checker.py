@@ -106,8 +106,9 @@ def transitions(ordered, operations):
     done = [o for o in operations if o["kind"] in ("failover", "switchover")
             and o["result"] == "done"]
     ended = {}
-    for old in ordered[:-1]:
+    for old, new in zip(ordered, ordered[1:]):
         mine = [o for o in done if o["from_address"] == old.address]
+        mine = [o for o in mine if o["to_address"] == new.address] or mine
         ended[old] = mine[0] if mine else None
         if mine:
             done = done[done.index(mine[0]) + 1:]
@@ -169,9 +170,10 @@ def refusals(logs):
     return found
 
 
-def unexplained(logs, statuses, silent_us):
+def unexplained(logs, statuses, silent_us, hurt_at=0):
     """Findings: a refusal of no known kind, or a silence of some client while no coordinator that
-    answered gave a reason that it had not given before. statuses: (instant, reasons), in order."""
+    answered gave a reason that none had given before anything was hurt. statuses: (instant,
+    reasons), in order."""
     found = [f"refused for no known reason: {code} {text}"
              for (code, text) in refusals(logs) if code not in EXPLAINED]
     for log in logs:
@@ -179,8 +181,8 @@ def unexplained(logs, statuses, silent_us):
         ended = began + seconds * 1e6
         if ended - began <= silent_us:
             continue
-        told = {r for at, reasons in statuses for r in reasons if began < at <= ended + 2e6}
-        told -= {r for at, reasons in statuses for r in reasons if began - 5e6 <= at <= began}
+        told = {r for at, reasons in statuses for r in reasons if began <= at <= ended + 2e6}
+        told -= {r for at, reasons in statuses for r in reasons if at < hurt_at}
         if not told:
             found.append(f"{log.client} heard nothing for {seconds:.1f} s, and status gave no "
                          "reason")

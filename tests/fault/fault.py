@@ -87,12 +87,13 @@ def run_all(chosen, options, seed):
             fine = not play.findings
             print(f"{'ok  ' if fine else 'FAIL'} {scenario.name}: "
                   f"{line(play, time.monotonic() - began)}", flush=True)
+            directory = os.path.join(options.evidence or base, f"evidence-{scenario.name}")
+            if options.keep or not fine:
+                play.keep(directory)
             if fine:
                 passed += 1
                 continue
             failed.append(scenario.name)
-            directory = os.path.join(options.evidence or base, f"evidence-{scenario.name}")
-            play.keep(directory)
             for text in play.findings:
                 print(f"     {text}")
             print(f"     seed {seed}, evidence in {directory}", flush=True)
@@ -122,6 +123,7 @@ def main():
     parser.add_argument("--seed", type=int, help="as a run before printed it")
     parser.add_argument("-k", default="", help="only scenarios whose name contains this")
     parser.add_argument("--list", action="store_true")
+    parser.add_argument("--keep", action="store_true", help="evidence of all, not of failed ones")
     parser.add_argument("--evidence", help="where failed scenarios leave what explains them")
     options = parser.parse_args()
     cells, none = matrix.scenarios()

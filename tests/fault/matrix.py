@@ -4,7 +4,7 @@ from scene import LEASE_S, Expect, Scenario
 
 PAST_LEASE_S = 3 * LEASE_S
 STAYS = Expect("stays", "nobody", 0, 8.0)
-LOCAL = Expect("stays", "inside", 0, 8.0)    # its region's own client, or the others', may be cut
+LOCAL = Expect("stays", "inside", 0, 8.0)    # its region's own client is behind the same line
 MAY_MOVE = Expect("any", "anybody", "predicted", 60.0)
 NO_LOSS = Expect("any", "anybody", 0, 60.0)  # the old primary's disk is there: it reports its end
 
@@ -16,7 +16,7 @@ FAULTS = ("kill", "freeze", "cut", "cut-out", "flap", "slow")
 #                     kill      freeze    cut       cut-out   flap      slow
 TABLE = {
     "primary":       (NO_LOSS,  MAY_MOVE, MAY_MOVE, MAY_MOVE, MAY_MOVE, MAY_MOVE),
-    "standby":       (STAYS,    STAYS,    STAYS,    STAYS,    STAYS,    STAYS),
+    "standby":       (STAYS,    STAYS,    LOCAL,    LOCAL,    LOCAL,    STAYS),
     "agent":         (MAY_MOVE, MAY_MOVE, MAY_MOVE, MAY_MOVE, STAYS,    STAYS),
     "fencer":        (MAY_MOVE, MAY_MOVE, NO_LINE,  NO_LINE,  AGENTS,   STAYS),
     "leader":        (STAYS,    STAYS,    STAYS,    STAYS,    STAYS,    STAYS),

@@ -93,6 +93,22 @@ def two_in_a_row(play):
     play.wait_failover(2)
 
 
+def only_the_guard(play):
+    """Agent and fencer of the primary stand still, PostgreSQL does not: nobody ends it, and what
+    keeps it from acknowledging beyond its lease is the commit guard alone."""
+    play.moment()
+    play.hit = {play.primary}
+    fencer = play.lab.fencer(play.primary)
+    play.faults.freeze("fencer", play.primary)
+    play.faults.freeze("agent", play.primary)
+    play.wait_failover()
+    play.wait(LEASE_S + GRACE_S)
+    if fencer and not play.lab.postgres_processes(play.primary):
+        play.findings.append("PostgreSQL was ended, by whom? The guard was not tried")
+    play.faults.thaw("fencer", play.primary)
+    play.faults.thaw("agent", play.primary)
+
+
 def bad_lines(play):
     """Two of a hundred packets lost everywhere, 200 ms round trips: slow, but nothing is wrong."""
     for region in play.lab.regions:
@@ -111,5 +127,6 @@ NAMED = [
     Scenario("wal-disk-full", Expect(loss=0, down_s=90), wal_disk_full, True),
     Scenario("data-disk-full", Expect(loss=0, down_s=90), data_disk_full, False),
     Scenario("two-in-a-row", Expect(down_s=90), two_in_a_row, True),
+    Scenario("only-the-guard", Expect("moves", down_s=60), only_the_guard, True),
     Scenario("bad-lines", Expect("stays", "nobody", 0, 15.0), bad_lines, False),
 ]

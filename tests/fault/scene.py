@@ -48,7 +48,8 @@ class Failed(Exception):
 
 
 class Stage:
-    """Network and laboratory, up and under a policy; the same for scenarios until one fails."""
+    """Network and laboratory, up and under a policy; the same for scenarios until one fails. It
+    begins with a switchover: the user's database comes without the commit guard."""
 
     def __init__(self, build, directory):
         self.directory = directory
@@ -62,10 +63,18 @@ class Stage:
             self.lab.apply_policy(120)
             self.lab.database.query(writer.TABLE, database="app")
             self.lab.database.query("ALTER TABLE ledger OWNER TO app", database="app")
+            wait_until("a switchover to be allowed", CONVERGE_S, lambda: ": allowed" in self.switch(
+                "plan").stdout, 0.5)
+            self.switch("run", "--to", REGIONS[1], "--wait", timeout=120)
         except BaseException:
             self.close()
             raise
         self.region_of = {self.lab.address(r): r for r in REGIONS}
+
+    def switch(self, verb, *words, timeout=60):
+        lab = self.lab
+        return lab.operator.run("switchover", verb, f"{lab.tenant}/{lab.cluster}", *words,
+                                timeout=timeout)
 
     def close(self):
         if self.lab is not None:
@@ -229,6 +238,7 @@ class Play:
         self.more(20)
         self.watch = Watch(self.lab)
         self.began = now_us()
+        time.sleep(2)  # what the status says of a sound cluster is known, too
 
     def log_of(self, region):
         return checker.Log.read(self.clients[region].ledger, region, self.stage.region_of)
@@ -285,16 +295,20 @@ class Play:
             rows[client].add(n)
         operations = self.operations()
         for o in operations:
-            region = next((r for r in REGIONS if self.lab.node(r) == o["from"]), None)
-            o["from_address"] = region and self.lab.address(region)
+            for end in ("from", "to"):
+                region = next((r for r in REGIONS if self.lab.node(r) == o[end]), None)
+                o[f"{end}_address"] = region and self.lab.address(region)
         self.figures["reasons"] = dict(collections.Counter(
             reason for _, told in self.watch.reasons() for reason in told))
         found, late = checker.two_histories(logs, self.faults.cuts)
         self.findings += found
         found, lost, predicted = checker.losses(logs, rows, operations)
         self.findings += found + checker.invented(logs, rows)
-        self.findings += checker.unexplained(logs, self.watch.reasons(),
-                                             (LEASE_S + ANSWER_S) * 1e6)
+        # A client behind the line that was cut knows less than it could be told.
+        outside = [g for g in logs if g.region not in self.hit]
+        self.findings += checker.unexplained(outside, self.watch.reasons(),
+                                             (LEASE_S + ANSWER_S) * 1e6,
+                                             self.faults.story[0][0] if self.faults.story else 0)
         self.figures.update(
             lost=lost, predicted_ms=predicted, late=late, acked=sum(len(g.acks) for g in logs),
             silence={g.region: g.longest_silence(self.began)[0] for g in logs},

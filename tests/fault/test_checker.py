@@ -32,7 +32,7 @@ class Made:
 
 def operation(**more):
     return {"id": "f-1", "kind": "failover", "result": "done", "from_address": "10.77.1.1",
-            "predicted_ms": "500", **more}
+            "to_address": "10.77.2.1", "predicted_ms": "500", **more}
 
 
 NEW = {"address": "10.77.2.1", "tl": 2}
@@ -110,6 +110,10 @@ class Losses(unittest.TestCase):
         plan = operation(from_address="10.77.3.1")
         self.assertEqual(len(checker.losses([self.log], {"eu": {1, 4}}, [plan])[0]), 1)
 
+    def test_a_restart_in_place_is_not_the_plan_that_ended_the_history(self):
+        plans = [operation(id="f-0", to_address="10.77.1.1", predicted_ms="0"), operation()]
+        self.assertEqual(checker.losses([self.log], {"eu": {1, 4}}, plans)[:2], ([], 2))
+
     def test_what_the_last_primary_acknowledged_is_never_lost(self):
         self.assertEqual(len(checker.losses([self.log], {"eu": {1, 2, 3}}, [operation()])[0]), 1)
 
@@ -125,7 +129,7 @@ class Refusals(unittest.TestCase):
         self.assertEqual(len(checker.unexplained([log], [], 3e6)), 1)
         self.assertEqual(len(checker.unexplained([log], [(60_000 * MS, ["LATER"])], 3e6)), 1)
         self.assertEqual(len(checker.unexplained([log], [(5 * MS, ["OLD"]), *(
-            (at * MS, ["OLD"]) for at in (1000, 2000))], 3e6)), 1)
+            (at * MS, ["OLD"]) for at in (1000, 2000))], 3e6, 8 * MS)), 1)
 
     def test_an_error_of_no_known_kind(self):
         log = Made().ack(10, 1).add(20, "fail", s=1, n=2, code="XX000", why="InternalError").log()
