@@ -109,6 +109,16 @@ def only_the_guard(play):
     play.faults.thaw("agent", play.primary)
 
 
+def postgresql_hangs(play):
+    """The primary's PostgreSQL stands still while its agent is well and renews the lease."""
+    play.moment()
+    play.hit = {play.primary}
+    play.faults.freeze("postmaster", play.primary)
+    play.wait(40)
+    play.faults.thaw("postmaster", play.primary)
+    play.wait(LEASE_S)
+
+
 def bad_lines(play):
     """Two of a hundred packets lost everywhere, 200 ms round trips: slow, but nothing is wrong."""
     for region in play.lab.regions:
@@ -128,5 +138,6 @@ NAMED = [
     Scenario("data-disk-full", Expect(loss=0, down_s=90), data_disk_full, False),
     Scenario("two-in-a-row", Expect(down_s=90), two_in_a_row, True),
     Scenario("only-the-guard", Expect("moves", down_s=60), only_the_guard, True),
+    Scenario("postgresql-hangs-40s", Expect(down_s=60), postgresql_hangs, False),
     Scenario("bad-lines", Expect("stays", "nobody", 0, 15.0), bad_lines, False),
 ]
