@@ -103,6 +103,8 @@ struct hf_heartbeat {
 
     bool disk_known;    /* the volumes of data directory and pg_wal were looked at */
     uint64_t disk_free; /* bytes that PostgreSQL may still take of them, the smaller one */
+    bool pg_silent;     /* PostgreSQL runs and has not answered for seconds: positions are
+                           those of its last answer */
 };
 
 /* Leader -> holder: the lease runs until the holder's own sending of heartbeat `seq`, plus ttl. */

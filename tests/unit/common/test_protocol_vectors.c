@@ -59,7 +59,8 @@ static void fill_beat(struct hf_heartbeat *b)
                                .wal_timeline = {2},
                                .newest_backup = "20261121T002100Z-F",
                                .disk_known = true,
-                               .disk_free = 12345678901};
+                               .disk_free = 12345678901,
+                               .pg_silent = true};
 }
 
 static void make(enum hf_message_type type, struct hf_message *m)
