@@ -80,7 +80,12 @@ def run_all(chosen, options, seed):
             began = time.monotonic()
             if stage is None:
                 number += 1
-                stage = Stage(options.build, os.path.join(base, str(number)))
+                try:
+                    stage = Stage(options.build, os.path.join(base, str(number)))
+                except LabError as error:
+                    print(f"FAIL {scenario.name}: no laboratory: {error}", flush=True)
+                    failed.append(scenario.name)
+                    continue
                 print(f"     laboratory up in {time.monotonic() - began:.0f} s", flush=True)
                 began = time.monotonic()
             play = play_one(stage, scenario, seed)

@@ -63,9 +63,9 @@ class Stage:
             self.lab.apply_policy(120)
             self.lab.database.query(writer.TABLE, database="app")
             self.lab.database.query("ALTER TABLE ledger OWNER TO app", database="app")
-            wait_until("a switchover to be allowed", CONVERGE_S, lambda: ": allowed" in self.switch(
-                "plan").stdout, 0.5)
-            self.switch("run", "--to", REGIONS[1], "--wait", timeout=120)
+            # Refused until the standby is there and near; asked again then.
+            wait_until("the first switchover", CONVERGE_S, lambda: self.switch(
+                "run", "--to", REGIONS[1], "--wait", timeout=120), 1.0)
         except BaseException:
             self.close()
             raise
