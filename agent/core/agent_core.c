@@ -137,6 +137,9 @@ static void fill_beat(const struct hf_agent_core *c, hf_lclk now, struct hf_hear
     b->wal_timeline = c->wal_timeline;
     memcpy(b->newest_backup, c->newest_backup, sizeof b->newest_backup);
     b->archive_queue = c->archive_queue;
+    b->disk_known = c->pg.disk_known;
+    b->disk_free = c->pg.disk_free;
+    b->pg_silent = c->pg.running && (c->pg.silent || !c->pg.known);
 }
 
 /* The sending time is taken here, before the message waits for anything: a lease that is counted

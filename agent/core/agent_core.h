@@ -60,6 +60,9 @@ struct hf_pg_observation {
     bool running;       /* the postmaster lives */
     bool processes;     /* any process of the instance lives, also without a postmaster (L6) */
     uint64_t system_id; /* of a complete directory, also when it is down (pg_control) */
+    bool silent;        /* set by the core: no answer just now, the rest is of the last one */
+    bool disk_known;    /* disk_free is valid */
+    uint64_t disk_free; /* bytes left for the data directory or pg_wal, the smaller one */
     bool known;         /* an SQL answer not older than a few seconds: the rest is valid */
     bool guard;         /* the commit guard is loaded and reads this agent's page */
     bool in_recovery;

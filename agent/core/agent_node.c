@@ -232,6 +232,9 @@ void hf_agent_on_pg(struct hf_agent_step *s, const struct hf_pg_observation *pg)
         c->pg.complete = pg->complete;
         c->pg.running = pg->running;
         c->pg.processes = pg->processes;
+        c->pg.disk_known = pg->disk_known;
+        c->pg.disk_free = pg->disk_free;
+        c->pg.silent = true;
     } else {
         c->pg = *pg;
     }

@@ -4,6 +4,7 @@
 #include <fcntl.h>
 #include <stdio.h>
 #include <string.h>
+#include <sys/statvfs.h>
 #include <unistd.h>
 
 #include "common/base/mem.h"
@@ -24,6 +25,8 @@ struct look {
     bool complete;
     bool processes;
     uint64_t system_id; /* of pg_control, 0 = none */
+    bool disk_known;
+    uint64_t disk_free;
     struct hf_postmaster postmaster;
 };
 
@@ -131,6 +134,28 @@ static uint64_t control_system_id(const char *path)
     return head.system_id;
 }
 
+/* What is left for PostgreSQL, which is not root, where the path lies. */
+static bool space_left(const char *path, uint64_t *ret_bytes)
+{
+    struct statvfs volume;
+    if (statvfs(path, &volume) != 0) {
+        return false;
+    }
+    *ret_bytes = (uint64_t)volume.f_bavail * volume.f_frsize;
+    return true;
+}
+
+/* Worker thread. pg_wal may be a link to another volume. */
+static void look_at_volumes(struct look *l)
+{
+    char path[HF_PATH_SIZE + 32];
+    uint64_t data = 0;
+    uint64_t wal = 0;
+    snprintf(path, sizeof(path), "%s/pg_wal", l->instance.data_dir);
+    l->disk_known = space_left(l->instance.data_dir, &data) && space_left(path, &wal);
+    l->disk_free = data < wal ? data : wal;
+}
+
 /* Worker thread. */
 static void look_run(struct hf_job *job)
 {
@@ -149,6 +174,7 @@ static void look_run(struct hf_job *job)
     pid_t one;
     l->processes = l->postmaster.pid != 0 ||
                    !hf_ok(hf_instance_list(&l->instance, &one, 1, &count, NULL)) || count > 0;
+    look_at_volumes(l);
 }
 
 static void report(struct hf_health *h)
@@ -312,6 +338,8 @@ static void look_done(struct hf_job *job)
     h->seen.system_id = l->system_id;
     h->seen.running = l->postmaster.pid != 0;
     h->seen.processes = l->processes;
+    h->seen.disk_known = l->disk_known;
+    h->seen.disk_free = l->disk_free;
     h->looked = true;
     if (other || !h->seen.running) {
         drop_connection(h);

@@ -68,6 +68,9 @@ static const struct hf_field heartbeat_fields[] = {
     F(U32, B, wal_timeline),
     F(TEXT, B, newest_backup),
     F(U64, B, archive_queue),
+    F(BOOL, B, disk_known),
+    F(U64, B, disk_free),
+    F(BOOL, B, pg_silent),
     HF_FIELDS_END};
 #undef B
 

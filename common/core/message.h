@@ -100,6 +100,11 @@ struct hf_heartbeat {
     hf_tli wal_timeline;
     char newest_backup[HF_LABEL_SIZE];
     uint64_t archive_queue; /* objects that other regions still lack */
+
+    bool disk_known;    /* the volumes of data directory and pg_wal were looked at */
+    uint64_t disk_free; /* bytes that PostgreSQL may still take of them, the smaller one */
+    bool pg_silent;     /* PostgreSQL runs and has not answered for seconds: positions are
+                           those of its last answer */
 };
 
 /* Leader -> holder: the lease runs until the holder's own sending of heartbeat `seq`, plus ttl. */

@@ -195,6 +195,28 @@ static bool candidates_step(const struct hf_cluster_view *v, struct hf_decision 
     return true;
 }
 
+/* A node that is not heard of is named, and what looks sound and is not: a primary whose PostgreSQL
+ * runs without answering, one with next to no room left (it refuses writes or ends itself). */
+static void warn_of_nodes(const struct hf_cluster_view *v, struct hf_decision *out)
+{
+    for (int i = 0; i < v->node_count; i++) {
+        const struct hf_node_view *n = &v->nodes[i];
+        if (hf_node_silence(v, n).us > v->ttl.us) {
+            hf_decide_warn(out, "NODE_SILENT: %s unheard for %.0f s > %.0f s", n->name.s,
+                           (double)hf_node_silence(v, n).us / 1e6, (double)v->ttl.us / 1e6);
+            continue;
+        }
+        if (n->beat.state == HF_NODE_PRIMARY && n->beat.pg_silent) {
+            hf_decide_warn(out, "PG_SILENT: PostgreSQL of %s runs and does not answer", n->name.s);
+        }
+        if (n->beat.disk_known && n->beat.disk_free < HF_DISK_LOW_BYTES) {
+            hf_decide_warn(out, "DISK_FULL: %s has %.1f MB left for data or WAL < %.0f MB",
+                           n->name.s, (double)n->beat.disk_free / 1e6,
+                           (double)HF_DISK_LOW_BYTES / 1e6);
+        }
+    }
+}
+
 static void steady(const struct hf_cluster_view *v, struct hf_decision *out)
 {
     char text[HF_REASON_SIZE];
@@ -210,13 +232,7 @@ static void steady(const struct hf_cluster_view *v, struct hf_decision *out)
     if (candidates_step(v, out)) {
         return;
     }
-    for (int i = 0; i < v->node_count; i++) {
-        const struct hf_node_view *n = &v->nodes[i];
-        if (hf_node_silence(v, n).us > v->ttl.us) {
-            hf_decide_warn(out, "NODE_SILENT: %s unheard for %.0f s > %.0f s", n->name.s,
-                           (double)hf_node_silence(v, n).us / 1e6, (double)v->ttl.us / 1e6);
-        }
-    }
+    warn_of_nodes(v, out);
     for (size_t i = 0; i < v->policy->backup_count; i++) {
         if (v->policy->backups[i].cron[0] != '\0') {
             hf_decide_warn(out, "UNSCHEDULED: backup %s starts only by holdfast backup create",

@@ -20,6 +20,9 @@
 #include "common/core/policy.h"
 #include "common/core/statetable.h"
 
+/* Below it a node's PostgreSQL is warned of: four segments of WAL of the default size. */
+#define HF_DISK_LOW_BYTES UINT64_C(64000000)
+
 enum { HF_REASONS_MAX = 12, HF_REASON_SIZE = 160, HF_DECISION_COMMANDS = 24 };
 
 struct hf_loss {

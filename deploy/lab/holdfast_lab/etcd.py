@@ -37,7 +37,7 @@ def member(lab, region):
         argv += [f"--{prefix}client-cert-auth", f"--{prefix}trusted-ca-file", tls["ca"],
                  f"--{prefix}cert-file", tls["certificate"], f"--{prefix}key-file", tls["key"]]
     return Process(f"etcd {region}", argv, lab.log(f"{region}-etcd"), base, user=lab.user,
-                   cwd=base)
+                   cwd=base, inside=lab.inside(region))
 
 
 class Client:

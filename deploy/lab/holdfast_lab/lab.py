@@ -30,13 +30,13 @@ class Laboratory:
     tenant, cluster = "demo", "main"
 
     def __init__(self, build, store="posix", directory=None, keep=False, lease="6s",
-                 regions=REGIONS, guard=True, grace="15s"):
+                 regions=REGIONS, guard=True, grace="15s", addresses=None):
         self.closed, self.directory = False, None
         self.guard, self.grace = guard, grace  # commit guard; from a lease's end to the hard fence
         self.build, self.store, self.keep, self.lease = build, store, keep, lease
         self.regions = tuple(regions)
         self.user = "postgres" if os.getuid() == 0 else None
-        self.addresses = AddressPlan()
+        self.addresses = addresses or AddressPlan()
         self.port = self.addresses.port
         # Threads that live as long as we do: a child's death signal comes when its thread ends.
         self.pool = concurrent.futures.ThreadPoolExecutor(len(self.regions))
@@ -73,6 +73,10 @@ class Laboratory:
 
     def address(self, region):
         return self.addresses.region[region]
+
+    def inside(self, place):
+        """What starts a program in the network of a region, or of the "services"."""
+        return self.addresses.inside(place)
 
     def region_dir(self, region):
         return os.path.join(self.directory, region)
@@ -267,7 +271,7 @@ class Laboratory:
     def server(self, region):
         """A view of one region's PostgreSQL, which the agent starts and stops."""
         return postgres.Server(self, region, self.data_dir(region), self.address(region),
-                               self.port["postgres"], self.run_dir(region))
+                               self.port["postgres"], self.run_dir(region), place=region)
 
     def start_writer(self, client="demo", pause_s=0.01, filler=100):
         """A process that writes through the published name; its log is at .ledger."""
@@ -335,6 +339,7 @@ class Laboratory:
     def _remember_shared_memory(self):
         """System V segments of all servers, also of those that something else kills."""
         found = glob.glob(os.path.join(self.directory, "*", "data"))
+        found += [self.data_dir(region) for region in self.regions]
         self._shared_memory |= {postgres.shared_memory_of(d) for d in found} - {None}
 
     def kill_region(self, region):

@@ -37,7 +37,8 @@ def quoted(value):
 class Server:
     """A plain server on one directory, started and stopped by the laboratory."""
 
-    def __init__(self, lab, name, directory, address, port, socket_dir, settings=()):
+    def __init__(self, lab, name, directory, address, port, socket_dir, settings=(),
+                 place="services"):
         self.lab, self.name, self.directory = lab, name, directory
         self.address, self.port, self.socket_dir = address, port, socket_dir
         argv = [os.path.join(bin_dir(), "postgres"), "-D", directory,
@@ -46,7 +47,8 @@ class Server:
         for key, value in {**MEMORY, **dict(settings)}.items():
             argv += ["-c", f"{key}={value}"]
         self.process = Process(f"PostgreSQL {name}", argv, lab.log(f"{name}-postgresql"), directory,
-                               user=lab.user, cwd=os.path.dirname(directory))
+                               user=lab.user, cwd=os.path.dirname(directory),
+                               inside=lab.inside(place))
 
     def start(self):
         self.process.start()
@@ -119,10 +121,10 @@ def make_user_database(lab, region):
     lab.write(os.path.join(directory, "pg_hba.conf"),
               "local all all scram-sha-256\n"
               "local replication all scram-sha-256\n"
-              "host all all 127.0.0.0/8 scram-sha-256\n"
-              "host replication holdfast_repl 127.0.0.0/8 scram-sha-256\n", 0o600)
+              f"host all all {lab.addresses.network} scram-sha-256\n"
+              f"host replication holdfast_repl {lab.addresses.network} scram-sha-256\n", 0o600)
     server = Server(lab, f"{region}-first", directory, lab.address(region), lab.port["postgres"],
-                    lab.run_dir(region)).start().ready()
+                    lab.run_dir(region), place=region).start().ready()
     make_roles(lab, server)
     server.query("CREATE ROLE app LOGIN PASSWORD " + quoted(lab.secret("app")))
     server.query("CREATE DATABASE app OWNER app")
@@ -152,6 +154,8 @@ class History(Server):
         fresh = not os.path.exists(self.directory)
         if fresh:
             initdb(self.lab, self.directory, self.lab.secret_file("postgres"))
+            with open(os.path.join(self.directory, "pg_hba.conf"), "a", encoding="utf-8") as f:
+                f.write(f"host all all {self.lab.addresses.network} scram-sha-256\n")
         self.process.start()
         return self
 

@@ -31,7 +31,7 @@ class PowerDns:
             "launch": "gsqlite3", "gsqlite3-database": database, "gsqlite3-pragma-synchronous": 1,
             "local-address": self.address, "local-port": self.port, "socket-dir": self.directory,
             "webserver": "yes", "webserver-address": self.address,
-            "webserver-port": self.api_port, "webserver-allow-from": "127.0.0.0/8",
+            "webserver-port": self.api_port, "webserver-allow-from": lab.addresses.network,
             "api": "yes", "api-key": self.key, "cache-ttl": 0, "query-cache-ttl": 0,
             "negquery-cache-ttl": 0, "zone-cache-refresh-interval": 0, "default-ttl": 5,
             "security-poll-suffix": "", "receiver-threads": 1, "distributor-threads": 1,
@@ -42,7 +42,8 @@ class PowerDns:
         self.process = Process(
             "PowerDNS", ["pdns_server", f"--config-dir={self.directory}", "--guardian=no",
                          "--daemon=no", "--disable-syslog", "--log-timestamp=yes"],
-            lab.log("dns"), self.directory, user=lab.user, cwd=self.directory)
+            lab.log("dns"), self.directory, user=lab.user, cwd=self.directory,
+            inside=lab.inside("services"))
 
     @property
     def url(self):

@@ -181,8 +181,10 @@ def kill_below(directory, seconds=20.0):
 class Process:
     """One server: start, stop, kill, freeze, thaw. Its output goes to one log file, appended."""
 
-    def __init__(self, name, argv, log, mark, user=None, env=None, cwd="/", tied=True):
+    def __init__(self, name, argv, log, mark, user=None, env=None, cwd="/", tied=True,
+                 inside=()):
         self.name, self.argv, self.log, self.user = name, argv, log, user
+        self.inside = list(inside)  # what it is started by, into the network of its place
         self.mark, self.env, self.cwd, self.tied = mark, env or {}, cwd, tied
         self.child = None
         self.frozen = False
@@ -200,8 +202,9 @@ class Process:
         os.makedirs(os.path.dirname(self.log), exist_ok=True)
         with open(self.log, "ab") as log:
             self.child = subprocess.Popen(
-                as_user(self.user, self.argv, self.tied), stdin=subprocess.DEVNULL, stdout=log,
-                stderr=log, cwd=self.cwd, start_new_session=True,
+                self.inside + as_user(self.user, self.argv, self.tied),
+                stdin=subprocess.DEVNULL, stdout=log, stderr=log, cwd=self.cwd,
+                start_new_session=True,
                 env=clean_environment(self.mark, {**self.env, **(env or {})}))
         self.frozen = False
         return self

@@ -71,7 +71,7 @@ def agent(lab, region, alone=False):
     return Process(f"agent {lab.node(region)}",
                    [lab.program("holdfast-agent"), "run", "--config", path],
                    lab.log(f"{region}-agent"), lab.region_dir(region), user=lab.user,
-                   cwd=directory)
+                   cwd=directory, inside=lab.inside(region))
 
 
 def coordinator(lab, region):
@@ -87,7 +87,7 @@ def coordinator(lab, region):
     return Process(f"coordinator {region}",
                    [lab.program("holdfast-coordinator"), "run", "--config", path],
                    lab.log(f"{region}-coordinator"), lab.region_dir(region), user=lab.user,
-                   cwd=directory)
+                   cwd=directory, inside=lab.inside(region))
 
 
 class Operator:

@@ -325,6 +325,26 @@ static void crashed_postmaster_is_surrendered_only_after_the_kill(void **state)
     assert_int_equal(c.record.surrendered.v, 2);
 }
 
+static void a_postgresql_without_answers_is_said_to_be_silent(void **state)
+{
+    (void)state;
+    primary();
+    pg.flushed = HF_LSN(0x1000);
+    look();
+    tick_after(250000);
+    assert_false(effect(HF_EFFECT_SEND)->message.heartbeat.pg_silent);
+    pg = (struct hf_pg_observation){.complete = true, .running = true, .processes = true};
+    pg.disk_known = true; /* the volumes are looked at without it */
+    pg.disk_free = 77;
+    look();
+    tick_after(250000);
+    const struct hf_heartbeat *beat = &effect(HF_EFFECT_SEND)->message.heartbeat;
+    assert_true(beat->pg_silent && beat->disk_known);
+    assert_int_equal(beat->disk_free, 77);
+    assert_int_equal(beat->flushed.v, 0x1000); /* as of the last answer */
+    assert_int_equal(c.state, HF_NODE_PRIMARY);
+}
+
 static void agent_restart_leaves_the_page_and_asks_under_a_new_serial(void **state)
 {
     (void)state;
@@ -767,6 +787,7 @@ int main(void)
         cmocka_unit_test(foreign_grants_are_ignored),
         cmocka_unit_test(lease_end_closes_kills_then_surrenders),
         cmocka_unit_test(crashed_postmaster_is_surrendered_only_after_the_kill),
+        cmocka_unit_test(a_postgresql_without_answers_is_said_to_be_silent),
         cmocka_unit_test(agent_restart_leaves_the_page_and_asks_under_a_new_serial),
         cmocka_unit_test(restart_after_a_crash_surrenders),
         cmocka_unit_test(failsafe_needs_every_member),

@@ -57,7 +57,10 @@ static void fill_beat(struct hf_heartbeat *b)
                                .repository_ok = true,
                                .wal_to = {0x7000000},
                                .wal_timeline = {2},
-                               .newest_backup = "20261121T002100Z-F"};
+                               .newest_backup = "20261121T002100Z-F",
+                               .disk_known = true,
+                               .disk_free = 12345678901,
+                               .pg_silent = true};
 }
 
 static void make(enum hf_message_type type, struct hf_message *m)

@@ -32,6 +32,40 @@ static void a_primary_without_the_guard_is_named(void **state_)
     assert_int_equal(strncmp(out.warning[0], "LESSER_GUARANTEE: eu-1", 22), 0);
 }
 
+static void a_node_without_room_is_named(void **state_)
+{
+    (void)state_;
+    healthy();
+    v.nodes[EU].beat.disk_free = 0; /* not known: nothing is said */
+    decide();
+    assert_int_equal(out.warnings, 0);
+    v.nodes[EU].beat.disk_known = true;
+    v.nodes[EU].beat.disk_free = HF_DISK_LOW_BYTES;
+    decide();
+    assert_int_equal(out.warnings, 0);
+    v.nodes[EU].beat.disk_free--;
+    decide();
+    assert_int_equal(out.warnings, 1);
+    assert_int_equal(strncmp(out.warning[0], "DISK_FULL: eu-1 has 64.0 MB", 27), 0);
+    assert_false(out.write); /* it is said, and nothing is done about it */
+    assert_int_equal(out.commands, 0);
+}
+
+static void a_primary_that_does_not_answer_is_named(void **state_)
+{
+    (void)state_;
+    healthy();
+    v.nodes[US].beat.pg_silent = true; /* a standby that has just started */
+    decide();
+    assert_int_equal(out.warnings, 0);
+    v.nodes[EU].beat.pg_silent = true;
+    decide();
+    assert_int_equal(out.warnings, 1);
+    assert_int_equal(strncmp(out.warning[0], "PG_SILENT: PostgreSQL of eu-1", 29), 0);
+    assert_false(out.write); /* its lease is held: nothing is decided by it */
+    assert_int_equal(out.commands, 0);
+}
+
 static void silence_alone_is_not_enough(void **state_)
 {
     (void)state_;
@@ -531,6 +565,8 @@ int main(void)
     const struct CMUnitTest tests[] = {
         cmocka_unit_test(healthy_cluster_is_left_alone),
         cmocka_unit_test(a_primary_without_the_guard_is_named),
+        cmocka_unit_test(a_node_without_room_is_named),
+        cmocka_unit_test(a_primary_that_does_not_answer_is_named),
         cmocka_unit_test(silence_alone_is_not_enough),
         cmocka_unit_test(short_absence_does_nothing),
         cmocka_unit_test(below_manage_only_says_so),
