@@ -86,7 +86,7 @@ static const char *state_text(const struct hf_warm_node *n, bool heard)
     switch (n->view.beat.state) {
     case HF_NODE_PRIMARY:
     case HF_NODE_UNMANAGED:
-        return "writable";
+        return n->view.beat.pg_silent ? "no answer" : "writable";
     case HF_NODE_STANDBY:
         return n->view.beat.streaming ? "streaming" : "not streaming";
     case HF_NODE_UNKNOWN:
@@ -146,7 +146,7 @@ static void put_ok(hf_json *v, const struct hf_warm_node *n, bool heard, const s
         return;
     }
     const struct hf_heartbeat *b = &n->view.beat;
-    bool working = n == m->primary || (b->state == HF_NODE_STANDBY && b->streaming) ||
+    bool working = (n == m->primary && !b->pg_silent) || (b->state == HF_NODE_STANDBY && b->streaming) ||
                    b->state == HF_NODE_ARCHIVE;
     hf_json_put_bool(v, "ok", heard && working);
 }

@@ -90,5 +90,8 @@ void hf_measure_cluster(const struct hf_warm_cluster *c, hf_lclk now, hf_dur sil
     if (ret->primary == NULL || c->ring == NULL || ret->best == NULL || c->ring->count == 0) {
         return;
     }
+    if (ret->primary->view.beat.pg_silent) {
+        return; /* where its WAL ends now is not known, and unknown is not 0 */
+    }
     ret->exposure = hf_exposure_measure(c->ring, ret->best_lsn, hf_exposure_clock(c->ring, now));
 }

@@ -374,6 +374,11 @@ static void the_archive_counts_when_it_is_furthest(void **state)
     hf_measure_cluster(c, (hf_lclk){2000000}, HF_SEC(6), &m);
     assert_false(m.best_archived);
     assert_int_equal(m.exposure.bytes, 1000);
+    /* A PostgreSQL that does not answer: its last position says nothing of now. */
+    p->view.beat.pg_silent = true;
+    hf_measure_cluster(c, (hf_lclk){2000000}, HF_SEC(6), &m);
+    assert_false(m.exposure.known);
+    p->view.beat.pg_silent = false;
     /* The own region's archive is lost with it. */
     b->repository_ok = true;
     b->wal_timeline = HF_TLI(2);
