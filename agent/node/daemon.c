@@ -213,6 +213,17 @@ static void on_care(void *arg)
 
 /* --- up and down --- */
 
+/* An agent that was killed while the directory was half-made (pg_rewind removes the file). */
+static hf_result guard_half_made(const struct hf_op_env *e, struct hf_err *err)
+{
+    const char *directory = e->config->postgresql.data_dir;
+    char path[HF_PATH_SIZE + 32];
+    snprintf(path, sizeof(path), "%s/PG_VERSION", directory);
+    return hf_file_exists(e->copying_mark) && hf_file_exists(path)
+               ? hf_pgconf_signal_put(directory, err)
+               : hf_done();
+}
+
 static hf_result open_postgresql(struct hf_agent *a, struct hf_err *err)
 {
     struct hf_op_env *e = &a->op_env;
@@ -222,6 +233,7 @@ static hf_result open_postgresql(struct hf_agent *a, struct hf_err *err)
     snprintf(e->log, sizeof(e->log), "%s/postgresql.log", state);
     snprintf(e->copying_mark, sizeof(e->copying_mark), "%s/copying", state);
     if (a->managed) {
+        HF_TRY(guard_half_made(e, err));
         HF_TRY(hf_page_keeper_open(&a->keeper, a->paths.page, a->config->postgresql.data_dir,
                                    a->config->postgresql.fence_grace, err));
         snprintf(e->page_path, sizeof(e->page_path), "%s", a->paths.page);

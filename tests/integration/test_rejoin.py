@@ -1,0 +1,245 @@
+# SPDX-License-Identifier: Apache-2.0
+"""An old primary, or a standby, whose WAL went beyond the fork becomes a standby again: what is lost
+is saved before, the cheapest way that works is taken, and nothing in between comes up writable."""
+import os
+import re
+
+import pytest
+
+from conftest import build_dir
+from holdfast_lab.lab import Laboratory
+from holdfast_lab.process import is_alive, wait_until
+from scene import Scene
+
+REVOKED = "pg_read_binary_file(text, bigint, bigint, boolean)"
+
+
+class Fork:
+    """A scene with a primary that led, and one that leads now; each rejoin begins by a new fork."""
+
+    def __init__(self, scene):
+        self.scene, self.lab, self.script = scene, scene.lab, scene.script
+        self.leader, self.other = "eu", "us"
+        self.timeline, self.tries = 1, 0
+
+    def node(self, region):
+        return self.lab.node(region)
+
+    def begin(self):
+        self.lab.agents["eu"].start()
+        self.script.wait_state("eu-1", "unmanaged")
+        self.scene.lead("eu-1")
+        self.scene.query("eu", "CREATE TABLE t (x int, filler text)")
+        self.scene.query("eu", "INSERT INTO t SELECT i, repeat('x', 500) FROM "
+                               "generate_series(1, 20000) i")
+        self.scene.query("eu", "CHECKPOINT")
+        self.lab.agents["us"].start()
+        self.script.wait_state("us-1", "empty")
+        self.command("us", "copy", "eu")
+        self.follows("us", "eu", 0)
+        return self
+
+    def command(self, region, kind, source, check=True, seconds=120):
+        """As the leader does it: a new id for each attempt."""
+        self.tries += 1
+        send = self.script.do if check else self.script.command
+        more = {"seconds": seconds} if check else {}
+        return send(self.node(region), f"{kind}-{self.tries}", kind, self.scene.epoch,
+                    address=self.scene.address(source), node=self.node(source),
+                    timeline=self.timeline if self.timeline > 1 else 0, **more)
+
+    def follows(self, region, source, mark):
+        self.script.wait(self.node(region), "streaming", lambda b: b["streaming"] and
+                         b["timeline"] == str(self.timeline))
+        self.scene.query(source, f"INSERT INTO t VALUES ({mark}, 'mark')")
+        self.scene.wait_rows(region, f"SELECT count(*) > 0 FROM t WHERE x = {mark}", [(True,)])
+        same = "SELECT count(*), md5(string_agg(x || filler, ',' ORDER BY x, filler)) FROM t"
+        self.scene.wait_rows(region, same, self.scene.query(source, same))
+        assert self.scene.query(region, "SELECT pg_is_in_recovery()") == [(True,)]
+
+    def part(self, lost=(-1,), crash=False):
+        """The standby is cut, commits go on at the primary, then it is lost; the standby leads.
+        Returns (lost region, leading region). The lost agent runs, its directory is prepared."""
+        old, new = self.leader, self.other
+        epoch = self.scene.epoch + 1
+        self.scene.prepare(self.node(new), epoch)
+        for number in lost:
+            self.scene.query(old, f"INSERT INTO t VALUES ({number}, 'lost')")
+        if crash:
+            self.lab.kill_postmaster(old)
+        self.script.granting = {}
+        self.script.wait(self.node(old), "surrender",
+                         lambda b: b["surrendered"] == str(epoch - 1), 30)
+        wait_until("nothing of it to run", 15, lambda: not self.lab.postgres_processes(old))
+        self.timeline += 2  # a number between was reserved and never used
+        self.scene.lead(self.node(new), timeline=self.timeline)
+        beat = self.scene.prepare(self.node(old), epoch)
+        assert beat["state"] == "prepared"
+        self.leader, self.other = new, old
+        return old, new
+
+    def log(self, region):
+        with open(self.lab.log(f"{region}-agent"), encoding="utf-8") as f:
+            return f.read()
+
+    def events(self, region, event, since=0):
+        return [line for line in self.log(region)[since:].split("\n") if f" {event} " in line]
+
+    def state_file(self, region, *names):
+        return os.path.join(self.lab.region_dir(region), "agent", "state", *names)
+
+    def whole(self, region):
+        """No trace of an attempt."""
+        assert not os.path.exists(self.state_file(region, "copying"))
+        assert not os.path.exists(self.state_file(region, "rejoin", "own-files"))
+        assert self.scene.signal_file(region)
+
+
+@pytest.fixture(scope="module")
+def fork():
+    with Laboratory(build_dir(), guard=False) as lab:
+        lab.prepare()
+        scene = Scene(lab)
+        yield Fork(scene).begin()
+        scene.script.close()
+
+
+def relation(fork, region):
+    """Path and identity of the table's file: a copy makes another one."""
+    name = fork.scene.query(fork.leader, "SELECT pg_relation_filepath('t')")[0][0]
+    path = os.path.join(fork.lab.data_dir(region), name)
+    return path, os.stat(path).st_ino
+
+
+def own_line(fork, region):
+    """A line of this node's own in its files, and a file that no other node has."""
+    path = os.path.join(fork.lab.data_dir(region), "pg_hba.conf")
+    with open(path, encoding="utf-8") as f:
+        text = f.read()
+    text += f"# of {region} alone\n"
+    fork.lab.write(path, text, 0o600)
+    fork.lab.write(os.path.join(fork.lab.data_dir(region), f"{region}.conf"), "# own\n", 0o640)
+    return text
+
+
+def test_a_lost_primary_is_rewound_not_copied(fork):
+    old, new = fork.part(lost=(-1, -2), crash=True)
+    path, inode = relation(fork, old)
+    hba = own_line(fork, old)
+    own_line(fork, new)
+    since = len(fork.log(old))
+    fork.command(old, "copy", new)
+    fork.follows(old, new, 1001)
+    assert os.stat(path).st_ino == inode
+    done = fork.events(old, "REJOIN_DONE", since)
+    assert len(done) == 1 and "way=rewind" in done[0], done
+    assert fork.scene.query(old, "SELECT count(*) FROM t WHERE x < 0") == [(0,)]
+    # Its own port, access and files; nothing of the source's.
+    assert fork.scene.query(old, "SHOW listen_addresses") == [(fork.lab.address(old),)]
+    directory = fork.lab.data_dir(old)
+    with open(os.path.join(directory, "pg_hba.conf"), encoding="utf-8") as f:
+        assert f.read() == hba
+    assert os.stat(os.path.join(directory, f"{old}.conf")).st_mode & 0o777 == 0o640
+    assert not os.path.exists(os.path.join(directory, f"{new}.conf"))
+    fork.whole(old)
+
+
+def test_nothing_past_the_fork_is_left_to_replay(fork):
+    """W4: no segment of the old timeline that holds anything past the fork, nor word of one."""
+    names = []
+    for directory, _, files in os.walk(os.path.join(fork.lab.data_dir(fork.other), "pg_wal")):
+        names += [os.path.join(directory, name) for name in files]
+    history = next(n for n in names if n.endswith(f"{fork.timeline:08X}.history"))
+    with open(history, encoding="ascii") as f:
+        line = [row.split("\t") for row in f.read().split("\n") if row and row[0] != "#"][-1]
+    high, low = (int(x, 16) for x in line[1].split("/"))
+    first = f"{int(line[0]):08X}{high:08X}{low >> 24:08X}"
+    assert not [n for n in names if re.match(first[:8], os.path.basename(n)) and
+                first <= os.path.basename(n)[:24] and ".partial" not in n
+                and ".history" not in n], (first, names)
+
+
+def test_the_next_one_is_rewound_too(fork):
+    """A clean end of the old primary, one timeline further; the other way round."""
+    old, new = fork.part(lost=(-3,))
+    path, inode = relation(fork, old)
+    fork.command(old, "copy", new)
+    fork.follows(old, new, 1002)
+    assert os.stat(path).st_ino == inode
+    assert fork.scene.query(old, "SELECT count(*) FROM t WHERE x < 0") == [(0,)]
+
+
+def test_a_rewind_that_fails_becomes_a_copy(fork):
+    """The source does not give its files, after pg_rewind has begun to change the directory."""
+    old, new = fork.part(lost=(-4,))
+    _, inode = relation(fork, old)
+    since = len(fork.log(old))
+    fork.scene.query(new, f"REVOKE EXECUTE ON FUNCTION {REVOKED} FROM holdfast_repl")
+    try:
+        fork.command(old, "copy", new)
+    finally:
+        fork.scene.query(new, f"GRANT EXECUTE ON FUNCTION {REVOKED} TO holdfast_repl")
+    fork.follows(old, new, 1003)
+    path, now = relation(fork, old)
+    assert now != inode, path
+    assert "way=rewind" in fork.events(old, "REJOIN_WAY_FAILED", since)[0]
+    assert "way=copy" in fork.events(old, "REJOIN_DONE", since)[0]
+    fork.whole(old)
+
+
+def tool(fork, region, name):
+    """Pids of a program of PostgreSQL's that works for this region."""
+    return [pid for pid in fork.lab.postgres_processes(region)
+            if os.path.basename(os.readlink(f"/proc/{pid}/exe")) == name]
+
+
+def killed_at(fork, region, point, source):
+    """The region's agent dies at a fault point of its next rejoin."""
+    fork.lab.agents[region].stop()
+    fork.lab.agents[region].start(env={"HF_FAULT": f"{point}=kill"})
+    fork.script.wait(fork.node(region), "its new agent", lambda b: b["state"] == "down", 30)
+    fork.scene.prepare(fork.node(region), fork.scene.epoch)
+    fork.command(region, "copy", source, check=False)
+    wait_until("the agent to die", 120, lambda: not fork.lab.agents[region].running())
+
+
+@pytest.mark.parametrize("point", ["rejoin.rewind", "rejoin.rewound"])
+def test_an_agent_that_dies_within_a_rewind_leaves_nothing_that_starts(fork, point):
+    """Half-made: it is no node that could be chosen or started; then it is copied anew."""
+    old, new = fork.part(lost=(-5,), crash=True)
+    killed_at(fork, old, point, new)
+    assert os.path.exists(fork.state_file(old, "copying"))
+    os.unlink(os.path.join(fork.lab.data_dir(old), "standby.signal"))  # as pg_rewind does it
+    since = len(fork.log(old))
+    fork.lab.agents[old].start()
+    fork.script.wait_state(fork.node(old), "empty")
+    assert fork.lab.postgres_processes(old) == []
+    assert fork.scene.signal_file(old)  # whoever starts it outside of Holdfast
+    fork.command(old, "copy", new)
+    fork.follows(old, new, 1004)
+    assert "reason=half_made" in fork.events(old, "REJOIN_NOT_REWOUND", since)[0]
+    fork.whole(old)
+
+
+def test_a_tool_of_a_dead_agent_does_not_write_into_the_copy(fork):
+    """pg_rewind lives on when its agent is killed: it is ended before the directory is emptied."""
+    old, new = fork.part(lost=(-6,))
+    address = fork.lab.server(new)
+    blocker = address.connect()
+    try:
+        # pg_rewind's first look at the source waits for this lock; nothing else does.
+        blocker.autocommit = False
+        blocker.cursor().execute("LOCK TABLE pg_catalog.pg_tablespace IN ACCESS EXCLUSIVE MODE")
+        fork.command(old, "copy", new, check=False)
+        pids = wait_until("pg_rewind to work", 60, lambda: tool(fork, old, "pg_rewind"))
+        fork.lab.agents[old].kill()
+        assert all(is_alive(pid) for pid in pids)
+        fork.lab.agents[old].start()
+        fork.script.wait_state(fork.node(old), "empty")
+        fork.command(old, "copy", new, check=False)
+        wait_until("the old tool to be ended", 30, lambda: not any(is_alive(p) for p in pids))
+    finally:
+        blocker.close()
+    fork.script.wait(fork.node(old), "the copy", lambda b: b["op_status"] == "done" and
+                     b["op"] == f"copy-{fork.tries}", 120)
+    fork.follows(old, new, 1005)
