@@ -71,6 +71,7 @@ hf_result hf_op_rejoin(struct hf_op *op, struct hf_err *err)
     HF_TRY(hf_op_slot_make(op, r->slot, err));
     HF_TRY(hf_op_check(op, err));
     HF_TRY(hf_rejoin_look(r, err));
+    HF_TRY(hf_rejoin_salvage(r, err));
     hf_result done = climb(r, err);
     HF_IGNORE(hf_dir_remove_tree(r->state_dir, NULL), "the next attempt begins with that");
     HF_TRY(done);

@@ -13,6 +13,7 @@
 #include "agent/node/op_standby.h"
 #include "agent/rejoin/choose.h"
 #include "agent/rejoin/fork.h"
+#include "agent/rejoin/report.h"
 
 struct hf_rejoin {
     struct hf_op *op;
@@ -31,6 +32,11 @@ struct hf_rejoin {
 
 /* What was found of source and directory; ends what an agent that was killed left working there. */
 hf_result hf_rejoin_look(struct hf_rejoin *r, struct hf_err *err) HF_MUST_USE;
+
+/* Saves what lies beyond the fork with a report. Whatever fails here: nothing was overwritten. */
+hf_result hf_rejoin_salvage(struct hf_rejoin *r, struct hf_err *err) HF_MUST_USE;
+/* Gives the relations of a report names, as far as the source knows them; bounded in time. */
+void hf_rejoin_name_relations(struct hf_rejoin *r, struct hf_lost *lost);
 
 hf_result hf_rejoin_rewind(struct hf_rejoin *r, struct hf_err *err) HF_MUST_USE;
 

@@ -1,8 +1,10 @@
 # SPDX-License-Identifier: Apache-2.0
 """An old primary, or a standby, whose WAL went beyond the fork becomes a standby again: what is lost
 is saved before, the cheapest way that works is taken, and nothing in between comes up writable."""
+import json
 import os
 import re
+import subprocess
 
 import pytest
 
@@ -21,6 +23,7 @@ class Fork:
         self.scene, self.lab, self.script = scene, scene.lab, scene.script
         self.leader, self.other = "eu", "us"
         self.timeline, self.tries = 1, 0
+        self.lost = set()  # transactions that the newest fork left behind
 
     def node(self, region):
         return self.lab.node(region)
@@ -63,8 +66,9 @@ class Fork:
         old, new = self.leader, self.other
         epoch = self.scene.epoch + 1
         self.scene.prepare(self.node(new), epoch)
-        for number in lost:
-            self.scene.query(old, f"INSERT INTO t VALUES ({number}, 'lost')")
+        self.lost = {self.scene.query(old, f"INSERT INTO t VALUES ({number}, 'lost') "
+                                           "RETURNING xmin::text::bigint")[0][0]
+                     for number in lost}
         if crash:
             self.lab.kill_postmaster(old)
         self.script.granting = {}
@@ -102,6 +106,14 @@ def fork():
         scene = Scene(lab)
         yield Fork(scene).begin()
         scene.script.close()
+
+
+def salvaged(fork, region, *words):
+    """What `salvage list` shows of a region's agent, by id; each is complete."""
+    text = fork.lab.agent_command(region, "salvage", "list", "-o", "json", *words).stdout
+    found = json.loads(text)["salvaged"]
+    assert all(entry["state"] == "complete" for entry in found)
+    return {entry["id"]: entry for entry in found}
 
 
 def relation(fork, region):
@@ -243,3 +255,96 @@ def test_a_tool_of_a_dead_agent_does_not_write_into_the_copy(fork):
     fork.script.wait(fork.node(old), "the copy", lambda b: b["op_status"] == "done" and
                      b["op"] == f"copy-{fork.tries}", 120)
     fork.follows(old, new, 1005)
+
+
+def test_what_is_lost_is_saved_with_a_report(fork):
+    """Named are the commits and what they touched; the segments can be read."""
+    old, new = fork.part(lost=(-7, -8, -9), crash=True)
+    timeline = fork.timeline - 2
+    before = salvaged(fork, old)
+    fork.command(old, "copy", new)
+    fork.follows(old, new, 1006)
+    found = salvaged(fork, old)
+    ids = set(found) - set(before)
+    assert len(ids) == 1, found
+    identity = ids.pop()
+    assert re.fullmatch(f"{old}-1/{timeline:08X}-[0-9A-F]{{16}}", identity)
+    assert found[identity]["where"] == old
+    to = os.path.join(fork.lab.make_dir("fetched"), "first")
+    fork.lab.agent_command(old, "salvage", "get", identity, "--to", to)
+    with open(os.path.join(to, "report.json"), encoding="utf-8") as f:
+        report = json.load(f)
+    assert report["node"] == f"{old}-1" and report["timeline"] == str(timeline)
+    named = {int(t["xid"]): t["committed_at"] for t in report["transactions"]}
+    assert fork.lost <= set(named), report
+    assert int(report["transaction_count"]) == len(report["transactions"])
+    assert report["first_commit"] <= named[max(fork.lost)] <= report["last_commit"]
+    assert re.fullmatch(r"\d{4}-\d\d-\d\dT\d\d:\d\d:\d\d\.\d{6}Z", report["first_commit"])
+    assert ("postgres", "public.t") in {(r["database_name"], r["name"])
+                                        for r in report["relations"]}
+    segments = sorted(n for n in os.listdir(to) if re.fullmatch("[0-9A-F]{24}", n))
+    assert len(segments) == int(report["files"]) - ("00000001" != f"{timeline:08X}")
+    assert_commits(fork, to, timeline, report["fork"])
+    # What is there is not overwritten, and what is not is said to be absent.
+    again = fork.lab.agent_command(old, "salvage", "get", identity, "--to", to, check=False)
+    assert again.returncode == 1 and "exists" in again.stderr, again
+    absent = fork.lab.agent_command(old, "salvage", "get", identity[:-1] + "Z", "--to", to,
+                                    check=False)
+    assert absent.returncode == 1
+    absent = fork.lab.agent_command(old, "salvage", "get", f"{new}-1/{'0' * 7}1-{'0' * 16}",
+                                    "--to", to, check=False)
+    assert absent.returncode == 10, absent
+
+
+def assert_commits(fork, directory, timeline, fork_lsn):
+    """pg_waldump reads the fetched segments and finds every lost commit."""
+    program = os.path.join(fork.lab.postgres_bin, "pg_waldump")
+    text = subprocess.run([program, "-p", directory, "-t", str(timeline), "-s", fork_lsn],
+                          capture_output=True, text=True, check=False).stdout
+    commits = {int(m.group(1)) for m in
+               re.finditer(r"rmgr: Transaction .* tx: +(\d+),.* desc: COMMIT ", text)}
+    assert fork.lost <= commits, text
+
+
+def files_of(directory):
+    """Every file of the database and of its WAL, with what a change would show."""
+    found = {}
+    for part in ("base", "global", "pg_wal", "pg_xact"):
+        for where, _, names in os.walk(os.path.join(directory, part)):
+            for name in names:
+                st = os.stat(os.path.join(where, name))
+                found[os.path.join(where, name)] = (st.st_ino, st.st_size, st.st_mtime_ns)
+    return found
+
+
+def test_nothing_is_overwritten_while_no_repository_takes_it(fork):
+    """It is asked for again, and when one region's repository is back it goes on."""
+    old, new = fork.part(lost=(-10,), crash=True)
+    stores = {r: os.path.join(fork.lab.region_dir(r), "store") for r in fork.lab.regions}
+    before = files_of(fork.lab.data_dir(old))
+    since = len(fork.log(old))
+    try:
+        for store in stores.values():
+            os.chmod(store, 0)
+        fork.command(old, "copy", new, check=False)
+        beat = fork.script.wait(fork.node(old), "its failure", lambda b: b["op_status"] ==
+                                "failed" and b["op"] == f"copy-{fork.tries}", 120)
+        assert beat["op_error"].startswith("SALVAGE: "), beat["op_error"]
+        assert files_of(fork.lab.data_dir(old)) == before
+        assert not os.path.exists(fork.state_file(old, "copying"))
+        assert fork.lab.postgres_processes(old) == []
+        os.chmod(stores["ap"], 0o755)
+        fork.command(old, "copy", new)
+    finally:
+        for store in stores.values():
+            os.chmod(store, 0o755)
+    fork.follows(old, new, 1007)
+    assert "way=rewind" in fork.events(old, "REJOIN_DONE", since)[0]
+    timeline = fork.timeline - 2
+    kept = [i for i in salvaged(fork, old, "--region", "ap") if f"/{timeline:08X}-" in i]
+    assert len(kept) == 1
+    assert not [i for i in salvaged(fork, old, "--region", old) if f"/{timeline:08X}-" in i]
+    to = os.path.join(fork.lab.make_dir("fetched"), "second")
+    fork.lab.agent_command(old, "salvage", "get", kept[0], "--to", to)
+    with open(os.path.join(to, "report.json"), encoding="utf-8") as f:
+        assert fork.lost <= {int(t["xid"]) for t in json.load(f)["transactions"]}
