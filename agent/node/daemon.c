@@ -119,6 +119,11 @@ static void on_operation(void *arg, const struct hf_op *op)
     if (op->kind == HF_EFFECT_PG_KILL && ok && a->managed) {
         hf_page_keeper_ended(&a->keeper);
     }
+    if (op->kind == HF_EFFECT_PG_COPY && ok) {
+        memcpy(a->rejoined.way, op->way, sizeof(a->rejoined.way));
+        memcpy(a->rejoined.salvaged, op->salvaged, sizeof(a->rejoined.salvaged));
+        a->rejoined.took = op->took;
+    }
     const struct hf_agent_event e = {.kind = HF_EVENT_EFFECT_DONE,
                                      .effect_id = op->id,
                                      .ok = ok,

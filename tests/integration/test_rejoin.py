@@ -5,6 +5,8 @@ import json
 import os
 import re
 import subprocess
+import threading
+import time
 
 import pytest
 
@@ -55,9 +57,10 @@ class Fork:
         self.script.wait(self.node(region), "streaming", lambda b: b["streaming"] and
                          b["timeline"] == str(self.timeline))
         self.scene.query(source, f"INSERT INTO t VALUES ({mark}, 'mark')")
-        self.scene.wait_rows(region, f"SELECT count(*) > 0 FROM t WHERE x = {mark}", [(True,)])
+        self.scene.wait_rows(region, f"SELECT count(*) > 0 FROM t WHERE x = {mark}", [(True,)],
+                             60)
         same = "SELECT count(*), md5(string_agg(x || filler, ',' ORDER BY x, filler)) FROM t"
-        self.scene.wait_rows(region, same, self.scene.query(source, same))
+        self.scene.wait_rows(region, same, self.scene.query(source, same), 60)
         assert self.scene.query(region, "SELECT pg_is_in_recovery()") == [(True,)]
 
     def part(self, lost=(-1,), crash=False):
@@ -99,9 +102,36 @@ class Fork:
         assert self.scene.signal_file(region)
 
 
+class Watch:
+    """Looks at a region's PostgreSQL all the time: it must never be out of recovery."""
+
+    def __init__(self, lab, region):
+        self.server, self.ending = lab.server(region), threading.Event()
+        self.seen = {True: 0, False: 0}
+        self.thread = threading.Thread(target=self._look, daemon=True)
+
+    def _look(self):
+        while not self.ending.is_set():
+            for row in self.server.answer("SELECT pg_is_in_recovery()"):
+                self.seen[row[0]] += 1
+            time.sleep(0.02)
+
+    def __enter__(self):
+        self.thread.start()
+        return self
+
+    def __exit__(self, *_):
+        self.ending.set()
+        self.thread.join(30)
+
+    def check(self):
+        """Nothing writable, and it was looked at while it ran."""
+        assert self.seen[False] == 0 and self.seen[True] > 0, self.seen
+
+
 @pytest.fixture(scope="module")
 def fork():
-    with Laboratory(build_dir(), guard=False) as lab:
+    with Laboratory(build_dir(), grace="1s") as lab:
         lab.prepare()
         scene = Scene(lab)
         yield Fork(scene).begin()
@@ -140,8 +170,10 @@ def test_a_lost_primary_is_rewound_not_copied(fork):
     hba = own_line(fork, old)
     own_line(fork, new)
     since = len(fork.log(old))
-    fork.command(old, "copy", new)
-    fork.follows(old, new, 1001)
+    with Watch(fork.lab, old) as watch:
+        fork.command(old, "copy", new)
+        fork.follows(old, new, 1001)
+    watch.check()
     assert os.stat(path).st_ino == inode
     done = fork.events(old, "REJOIN_DONE", since)
     assert len(done) == 1 and "way=rewind" in done[0], done
@@ -187,11 +219,13 @@ def test_a_rewind_that_fails_becomes_a_copy(fork):
     _, inode = relation(fork, old)
     since = len(fork.log(old))
     fork.scene.query(new, f"REVOKE EXECUTE ON FUNCTION {REVOKED} FROM holdfast_repl")
-    try:
-        fork.command(old, "copy", new)
-    finally:
-        fork.scene.query(new, f"GRANT EXECUTE ON FUNCTION {REVOKED} TO holdfast_repl")
-    fork.follows(old, new, 1003)
+    with Watch(fork.lab, old) as watch:
+        try:
+            fork.command(old, "copy", new)
+        finally:
+            fork.scene.query(new, f"GRANT EXECUTE ON FUNCTION {REVOKED} TO holdfast_repl")
+        fork.follows(old, new, 1003)
+    watch.check()
     path, now = relation(fork, old)
     assert now != inode, path
     assert "way=rewind" in fork.events(old, "REJOIN_WAY_FAILED", since)[0]
