@@ -1,6 +1,6 @@
 # SPDX-License-Identifier: Apache-2.0
-"""An old primary, or a standby, whose WAL went beyond the fork becomes a standby again: what is lost
-is saved before, the cheapest way that works is taken, and nothing in between comes up writable."""
+"""An old primary, or a standby, whose WAL went beyond the fork is a standby again: what is lost is
+saved before, the cheapest way that works is taken, nothing in between comes up writable."""
 import json
 import os
 import re
