@@ -102,15 +102,12 @@ static hf_tli newest_by_name(struct hf_rejoin *r)
     return newest;
 }
 
-/* Cut from any upstream, in recovery for whoever starts it (L9, L8). */
+/* Cut from any upstream, in recovery for whoever starts it (L9, L8). A standby that runs is ended
+ * at once: a shutdown in good order would remove WAL that is not saved yet. */
 static hf_result find_end(struct hf_rejoin *r, struct hf_err *err)
 {
-    struct hf_op *op = r->op;
-    if (hf_op_server_runs(op)) {
-        return hf_op_stop_receiving(op, err);
-    }
-    HF_TRY(hf_op_server_end(op, err));
-    return hf_op_find_end(op, err);
+    HF_TRY(hf_op_server_end(r->op, err));
+    return hf_op_find_end(r->op, err);
 }
 
 static hf_result look_at_end(struct hf_rejoin *r, struct hf_err *err)

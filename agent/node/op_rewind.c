@@ -59,13 +59,11 @@ static hf_result shut_down_in_recovery(struct hf_rejoin *r, struct hf_err *err)
 {
     struct hf_op_control control;
     HF_TRY(hf_pgconf_signal_put(data_dir(r), err));
-    if (!hf_op_server_runs(r->op)) {
-        HF_TRY(hf_op_control(r->op, &control, err));
-        if (control.shut_down) {
-            return hf_done();
-        }
-        HF_TRY(hf_op_server_start(r->op, RECOVERY_LIMIT, err));
+    HF_TRY(hf_op_control(r->op, &control, err));
+    if (control.shut_down) {
+        return hf_done();
     }
+    HF_TRY(hf_op_server_start(r->op, RECOVERY_LIMIT, err));
     HF_TRY(hf_op_server_stop(r->op, STOP_LIMIT, err));
     HF_TRY(hf_op_control(r->op, &control, err));
     return control.shut_down

@@ -4,6 +4,7 @@ saved before, the cheapest way that works is taken, nothing in between comes up 
 import json
 import os
 import re
+import shutil
 import subprocess
 import threading
 import time
@@ -32,14 +33,14 @@ class Fork:
 
     def begin(self):
         self.lab.agents["eu"].start()
-        self.script.wait_state("eu-1", "unmanaged")
+        self.script.wait_state("eu-1", "unmanaged", 120)
         self.scene.lead("eu-1")
         self.scene.query("eu", "CREATE TABLE t (x int, filler text)")
         self.scene.query("eu", "INSERT INTO t SELECT i, repeat('x', 500) FROM "
                                "generate_series(1, 20000) i")
         self.scene.query("eu", "CHECKPOINT")
         self.lab.agents["us"].start()
-        self.script.wait_state("us-1", "empty")
+        self.script.wait_state("us-1", "empty", 120)
         self.command("us", "copy", "eu")
         self.follows("us", "eu", 0)
         return self
@@ -63,7 +64,7 @@ class Fork:
         self.scene.wait_rows(region, same, self.scene.query(source, same), 60)
         assert self.scene.query(region, "SELECT pg_is_in_recovery()") == [(True,)]
 
-    def part(self, lost=(-1,), crash=False):
+    def part(self, lost=(-1,), crash=False, seen_by=None):
         """The standby is cut, commits go on at the primary, then it is lost; the standby leads.
         Returns (lost region, leading region). The lost agent runs, its directory is prepared."""
         old, new = self.leader, self.other
@@ -72,6 +73,9 @@ class Fork:
         self.lost = {self.scene.query(old, f"INSERT INTO t VALUES ({number}, 'lost') "
                                            "RETURNING xmin::text::bigint")[0][0]
                      for number in lost}
+        if seen_by:
+            self.scene.wait_rows(seen_by, f"SELECT count(*) FROM t WHERE x = {lost[-1]}", [(1,)],
+                                 60)
         if crash:
             self.lab.kill_postmaster(old)
         self.script.granting = {}
@@ -382,3 +386,28 @@ def test_nothing_is_overwritten_while_no_repository_takes_it(fork):
     fork.lab.agent_command(old, "salvage", "get", kept[0], "--to", to)
     with open(os.path.join(to, "report.json"), encoding="utf-8") as f:
         assert fork.lost <= {int(t["xid"]) for t in json.load(f)["transactions"]}
+
+
+def test_a_standby_that_followed_too_far_is_rewound(fork):
+    """It never led, and runs when it is told; its server is ended before anything is looked at."""
+    shutil.rmtree(fork.lab.data_dir("ap"))
+    fork.lab.make_dir("ap/data", mode=0o700)
+    fork.lab.agents["ap"].start()
+    fork.script.wait_state("ap-1", "empty", 120)
+    fork.command("ap", "copy", fork.leader)
+    fork.follows("ap", fork.leader, 1008)
+    _, new = fork.part(lost=(-11,), seen_by="ap")
+    fork.scene.prepare("ap-1", fork.scene.epoch)
+    assert fork.lab.postmaster("ap") is not None
+    path, inode = relation(fork, "ap")
+    with Watch(fork.lab, "ap") as watch:
+        fork.command("ap", "copy", new)
+        fork.follows("ap", new, 1009)
+    watch.check()
+    assert os.stat(path).st_ino == inode
+    assert "way=rewind" in fork.events("ap", "REJOIN_DONE")[-1]
+    timeline = fork.timeline - 2
+    assert len([i for i in salvaged(fork, "ap") if f"ap-1/{timeline:08X}-" in i]) == 1
+    # The old primary after it: the source that it finds now is the same.
+    fork.command(fork.other, "copy", new)
+    fork.follows(fork.other, new, 1010)
