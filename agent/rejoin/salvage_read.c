@@ -30,6 +30,7 @@ struct entries {
 static hf_result entry_of(struct entries *es, const hf_name *node, const char *id,
                           struct hf_salvage_entry **ret, struct hf_err *err)
 {
+    HF_ASSERT(es->v != NULL);
     struct hf_salvage_entry *e = es->count > 0 ? &es->v[es->count - 1] : NULL;
     if (e == NULL || strcmp(e->node.s, node->s) != 0 || strcmp(e->id, id) != 0) {
         if (es->count == es->room) {
