@@ -38,6 +38,8 @@ static const struct hf_cli_verb verbs[] = {
     {"archive-get", CONFIG " [--target-timeline N] [--standby] NAME PATH",
      "restore_command: fetches one file of the archive", hf_cli_archive_get},
     {"replicate", CONFIG, "copies to the other regions what they lack", hf_cli_replicate},
+    {"salvage", REGION " list | get NODE/TIMELINE-FORK --to DIR" RESULTS,
+     "WAL that was saved before a node rejoined without it", hf_cli_salvage},
     {"check", CONFIG RESULTS, "tries everything that a backup needs", hf_cli_check},
 };
 

@@ -15,6 +15,8 @@ int hf_cli_list(int argc, char **argv);
 int hf_cli_verify(int argc, char **argv);
 int hf_cli_expire(int argc, char **argv);
 int hf_cli_check(int argc, char **argv);
+/* Of every configured repository, or of this host where none is configured. */
+int hf_cli_salvage(int argc, char **argv);
 
 struct hf_cli;
 /* Takes a full backup with the opened repositories, waits for WAL as long as said; for init too. */

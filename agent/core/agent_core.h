@@ -42,7 +42,8 @@ struct hf_agent_record {
     hf_epoch surrendered; /* highest */
     uint64_t surrendered_serial;
     hf_epoch led;               /* last epoch under which this node may have been writable */
-    bool copying;               /* a fresh copy was begun and not finished: half-made directory */
+    bool copying;               /* a rejoin was begun and not finished: the directory may be
+                                   half-made */
     uint64_t known_version;     /* candidate set, as a candidate (from views) */
     struct hf_candidates acked; /* set in force, as the holder */
     /* Running promise as a candidate; `promise_until` is an instant of boot `boot` only. */
@@ -108,7 +109,8 @@ enum hf_agent_effect_kind {
     HF_EFFECT_PG_START_PRIMARY,  /* the lease is held: remove the signal file, start (L8) */
     HF_EFFECT_PG_ADOPT,          /* running and writable already: take charge of it (L8) */
     HF_EFFECT_PG_FOLLOW,         /* running or down: be a standby of `address` */
-    HF_EFFECT_PG_COPY,           /* fresh copy of `address`, then follow it */
+    HF_EFFECT_PG_COPY,           /* be a standby of `address` by the cheapest way that works: WAL
+                                    that is only here is saved, then rewind or fresh copy */
     HF_EFFECT_PG_KILL,           /* end every process of the instance, verify (L6); waits for no
                                     PERSIST and overrides a running or waiting effect, whose
                                     EFFECT_DONE is then ignored */

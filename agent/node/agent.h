@@ -71,8 +71,13 @@ struct hf_agent {
     struct hf_wal_service *wal; /* NULL: no repository is configured */
     struct hf_socket *socket;
     struct hf_http_server *http;
-    struct hf_message *beat; /* last heartbeat, for status */
-    bool fencing_started;    /* a job that starts the fencer is under way */
+    struct hf_message *beat;    /* last heartbeat, for status */
+    struct {                    /* the last rejoin that worked, for status */
+        char way[HF_NAME_SIZE]; /* "" = none in this life */
+        char salvaged[HF_LABEL_SIZE];
+        hf_dur took;
+    } rejoined;
+    bool fencing_started; /* a job that starts the fencer is under way */
     bool stopping;
 };
 

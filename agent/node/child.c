@@ -28,12 +28,12 @@ struct child_env {
     char *list[ENV_MAX + 1];
 };
 
-static void make_env(struct child_env *env)
+static void make_env(struct child_env *env, bool utc)
 {
     static const char *const names[] = {"PATH", "HOME", "TZ", "LANG"};
     int n = 0;
     for (size_t i = 0; i < sizeof(names) / sizeof(names[0]); i++) {
-        const char *value = getenv(names[i]);
+        const char *value = utc && strcmp(names[i], "TZ") == 0 ? "UTC" : getenv(names[i]);
         if (value != NULL && strlen(value) < 1000) {
             snprintf(env->text[n], sizeof(env->text[n]), "%s=%s", names[i], value);
             env->list[n] = env->text[n];
@@ -45,19 +45,21 @@ static void make_env(struct child_env *env)
     env->list[n + 1] = NULL;
 }
 
-struct spawn_files {
+struct spawn_how {
     int out; /* becomes 1, or -1: as errout */
     int errout;
+    const char *directory; /* NULL = as is */
+    bool utc;
 };
 
-static hf_result spawn(const char *const *argv, const struct spawn_files *files, pid_t *ret,
+static hf_result spawn(const char *const *argv, const struct spawn_how *how, pid_t *ret,
                        struct hf_err *err)
 {
     posix_spawn_file_actions_t actions;
     posix_spawnattr_t attributes;
     sigset_t none, all;
     struct child_env env;
-    make_env(&env);
+    make_env(&env, how->utc);
     sigemptyset(&none);
     sigfillset(&all);
     HF_ASSERT(posix_spawn_file_actions_init(&actions) == 0);
@@ -66,10 +68,13 @@ static hf_result spawn(const char *const *argv, const struct spawn_files *files,
     posix_spawnattr_setsigdefault(&attributes, &all);
     posix_spawnattr_setflags(&attributes,
                              POSIX_SPAWN_SETSID | POSIX_SPAWN_SETSIGMASK | POSIX_SPAWN_SETSIGDEF);
-    int out = files->out >= 0 ? files->out : files->errout;
+    int out = how->out >= 0 ? how->out : how->errout;
     posix_spawn_file_actions_addopen(&actions, 0, "/dev/null", O_RDONLY, 0);
     posix_spawn_file_actions_adddup2(&actions, out, 1);
-    posix_spawn_file_actions_adddup2(&actions, files->errout, 2);
+    posix_spawn_file_actions_adddup2(&actions, how->errout, 2);
+    if (how->directory != NULL) {
+        posix_spawn_file_actions_addchdir_np(&actions, how->directory);
+    }
     posix_spawn_file_actions_addclosefrom_np(&actions, 3);
     /* posix_spawn wants char *const *; it does not write to them. */
     union {
@@ -118,7 +123,7 @@ hf_result hf_child_detach(const char *const *argv, const char *log, pid_t *ret, 
         return hf_fail(err, HF_E_LIMIT, "%d children live already", (int)DETACHED_MAX);
     }
     HF_TRY(open_log(log, &fd, err));
-    HF_TRY(spawn(argv, &(struct spawn_files){.out = -1, .errout = fd}, &pid, err));
+    HF_TRY(spawn(argv, &(struct spawn_how){.out = -1, .errout = fd}, &pid, err));
     remember(pid);
     *ret = pid;
     return hf_done();
@@ -236,7 +241,9 @@ hf_result hf_child_run(const struct hf_child_run *run, int *ret_status, struct h
     }
     HF_AUTOCLOSE int in = ends[0];
     HF_AUTOCLOSE int out = ends[1];
-    HF_TRY(spawn(run->argv, &(struct spawn_files){.out = out, .errout = log}, &pid, err));
+    const struct spawn_how how = {
+        .out = out, .errout = log, .directory = run->directory, .utc = run->utc};
+    HF_TRY(spawn(run->argv, &how, &pid, err));
     if (out >= 0) {
         close(out);
         out = -1;

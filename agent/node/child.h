@@ -29,7 +29,9 @@ struct hf_child_run {
     void *canceled_arg;
     hf_child_line line; /* NULL: standard output goes to log */
     void *line_arg;
-    const char *log; /* standard error (and output) is appended there; NULL = /dev/null */
+    const char *log;       /* standard error (and output) is appended there; NULL = /dev/null */
+    const char *directory; /* works there; NULL = as this process */
+    bool utc;              /* with TZ=UTC: for tools that print times */
     hf_dur timeout;
 };
 /* Runs to its end; ret_status = exit status, or 128 + signal. The error output's tail is not kept:

@@ -119,6 +119,11 @@ static void on_operation(void *arg, const struct hf_op *op)
     if (op->kind == HF_EFFECT_PG_KILL && ok && a->managed) {
         hf_page_keeper_ended(&a->keeper);
     }
+    if (op->kind == HF_EFFECT_PG_COPY && ok) {
+        memcpy(a->rejoined.way, op->way, sizeof(a->rejoined.way));
+        memcpy(a->rejoined.salvaged, op->salvaged, sizeof(a->rejoined.salvaged));
+        a->rejoined.took = op->took;
+    }
     const struct hf_agent_event e = {.kind = HF_EVENT_EFFECT_DONE,
                                      .effect_id = op->id,
                                      .ok = ok,
@@ -213,6 +218,17 @@ static void on_care(void *arg)
 
 /* --- up and down --- */
 
+/* An agent that was killed while the directory was half-made (pg_rewind removes the file). */
+static hf_result guard_half_made(const struct hf_op_env *e, struct hf_err *err)
+{
+    const char *directory = e->config->postgresql.data_dir;
+    char path[HF_PATH_SIZE + 32];
+    snprintf(path, sizeof(path), "%s/PG_VERSION", directory);
+    return hf_file_exists(e->copying_mark) && hf_file_exists(path)
+               ? hf_pgconf_signal_put(directory, err)
+               : hf_done();
+}
+
 static hf_result open_postgresql(struct hf_agent *a, struct hf_err *err)
 {
     struct hf_op_env *e = &a->op_env;
@@ -222,6 +238,7 @@ static hf_result open_postgresql(struct hf_agent *a, struct hf_err *err)
     snprintf(e->log, sizeof(e->log), "%s/postgresql.log", state);
     snprintf(e->copying_mark, sizeof(e->copying_mark), "%s/copying", state);
     if (a->managed) {
+        HF_TRY(guard_half_made(e, err));
         HF_TRY(hf_page_keeper_open(&a->keeper, a->paths.page, a->config->postgresql.data_dir,
                                    a->config->postgresql.fence_grace, err));
         snprintf(e->page_path, sizeof(e->page_path), "%s", a->paths.page);

@@ -8,23 +8,29 @@ static void close_sync(struct hf_pg_sync **c)
     hf_pg_sync_close(*c);
 }
 
-hf_result hf_op_remote(const struct hf_config_postgresql *pg, const char *address, const char *sql,
-                       struct hf_err *err)
+hf_result hf_op_connect_remote(const struct hf_config_postgresql *pg, const char *address,
+                               const char *database, struct hf_pg_sync **ret, struct hf_err *err)
 {
-    __attribute__((cleanup(close_sync))) struct hf_pg_sync *c = NULL;
     char host[HF_ADDRESS_SIZE];
     char port[8];
     HF_TRY(hf_op_split(address, host, port, err));
     const struct hf_pg_config config = {
         .host = host,
         .port = port,
-        .dbname = pg->database,
+        .dbname = database != NULL ? database : pg->database,
         .user = pg->user,
         .passfile = pg->passfile[0] != '\0' ? pg->passfile : NULL,
         .application_name = "holdfast-agent",
         .connect_timeout = HF_SEC(3),
     };
-    HF_TRY(hf_pg_sync_connect(&config, &c, err));
+    return hf_pg_sync_connect(&config, ret, err);
+}
+
+hf_result hf_op_remote(const struct hf_config_postgresql *pg, const char *address, const char *sql,
+                       struct hf_err *err)
+{
+    __attribute__((cleanup(close_sync))) struct hf_pg_sync *c = NULL;
+    HF_TRY(hf_op_connect_remote(pg, address, NULL, &c, err));
     return hf_pg_sync_query(c, sql, 0, NULL, HF_SEC(5), NULL, err);
 }
 
@@ -51,7 +57,7 @@ void hf_op_run(struct hf_op *op)
         [HF_EFFECT_PG_START_PRIMARY] = hf_op_start_primary,
         [HF_EFFECT_PG_ADOPT] = hf_op_adopt,
         [HF_EFFECT_PG_FOLLOW] = hf_op_follow,
-        [HF_EFFECT_PG_COPY] = hf_op_copy,
+        [HF_EFFECT_PG_COPY] = hf_op_rejoin,
         [HF_EFFECT_PG_KILL] = hf_op_kill,
         [HF_EFFECT_PG_PROBE] = hf_op_probe,
         [HF_EFFECT_PG_DRAIN] = hf_op_drain,

@@ -45,6 +45,9 @@ struct hf_op {
     struct hf_err err;
     hf_lsn end;
     hf_tli end_timeline;
+    char way[HF_NAME_SIZE];       /* of a rejoin: what was done, "" = nothing */
+    char salvaged[HF_LABEL_SIZE]; /* id of what was saved before, "" = nothing */
+    hf_dur took;                  /* of a rejoin */
 };
 
 /* Carries the operation out and fills the results. Blocks; worker thread. */
@@ -56,7 +59,7 @@ hf_result hf_op_promote(struct hf_op *op, struct hf_err *err) HF_MUST_USE;
 hf_result hf_op_start_primary(struct hf_op *op, struct hf_err *err) HF_MUST_USE;
 hf_result hf_op_adopt(struct hf_op *op, struct hf_err *err) HF_MUST_USE;
 hf_result hf_op_follow(struct hf_op *op, struct hf_err *err) HF_MUST_USE;
-hf_result hf_op_copy(struct hf_op *op, struct hf_err *err) HF_MUST_USE;
+hf_result hf_op_rejoin(struct hf_op *op, struct hf_err *err) HF_MUST_USE;
 hf_result hf_op_kill(struct hf_op *op, struct hf_err *err) HF_MUST_USE;
 hf_result hf_op_probe(struct hf_op *op, struct hf_err *err) HF_MUST_USE;
 /* After a promotion: segments of the parent timeline that were streamed here go to the archiver
@@ -67,8 +70,12 @@ hf_result hf_op_stop(struct hf_op *op, struct hf_err *err) HF_MUST_USE;
 
 /* --- what they share --- */
 
-/* One statement at another node's server (host:port), as the agent's own role; the answer is not
- * looked at. Blocks, some seconds at most. */
+/* A connection to another node's server (host:port), as the agent's own role. database NULL: the
+ * configured one. */
+hf_result hf_op_connect_remote(const struct hf_config_postgresql *pg, const char *address,
+                               const char *database, struct hf_pg_sync **ret,
+                               struct hf_err *err) HF_MUST_USE;
+/* One statement there; the answer is not looked at. Blocks, some seconds at most. */
 hf_result hf_op_remote(const struct hf_config_postgresql *pg, const char *address, const char *sql,
                        struct hf_err *err) HF_MUST_USE;
 
@@ -87,6 +94,8 @@ hf_result hf_op_systemctl(struct hf_op *op, const char *verb, struct hf_err *err
 /* SIGHUP to the postmaster. HF_E_NOT_FOUND when there is none. */
 hf_result hf_op_server_reload(struct hf_op *op, struct hf_err *err) HF_MUST_USE;
 bool hf_op_server_runs(const struct hf_op *op);
+/* A fast shutdown, waited for until no process of the instance is left, at most `limit`. */
+hf_result hf_op_server_stop(struct hf_op *op, hf_dur limit, struct hf_err *err) HF_MUST_USE;
 /* Ends every process of the instance and looks that none is left. */
 hf_result hf_op_server_end(struct hf_op *op, struct hf_err *err) HF_MUST_USE;
 /* Connection to the local server by its socket. */

@@ -9,6 +9,7 @@
 #include <string.h>
 
 #include "agent/node/child.h"
+#include "agent/node/op_control.h"
 #include "agent/node/op_history.h"
 #include "agent/node/pgconf.h"
 #include "common/base/mem.h"
@@ -165,68 +166,9 @@ bool hf_op_waldump_line(const char *line, hf_lsn *ret_lsn, uint64_t *ret_length)
     return true;
 }
 
-struct control {
-    hf_lsn redo;
-    hf_tli timeline;
-    hf_lsn minimum;
-    hf_tli minimum_timeline;
-    uint64_t segment_size;
-};
-
-static bool control_line(void *arg, const char *line)
-{
-    struct control *c = arg;
-    const char *colon = strchr(line, ':');
-    if (colon == NULL) {
-        return true;
-    }
-    const char *value = colon + 1;
-    while (*value == ' ') {
-        value++;
-    }
-    size_t n = (size_t)(colon - line);
-#define IS(text) (n == sizeof(text) - 1 && memcmp(line, (text), n) == 0)
-    if (IS("Latest checkpoint's REDO location")) {
-        HF_IGNORE(hf_lsn_parse(value, &c->redo, NULL), "stays 0 and is refused below");
-    } else if (IS("Latest checkpoint's TimeLineID")) {
-        c->timeline = HF_TLI(strtoul(value, NULL, 10));
-    } else if (IS("Minimum recovery ending location")) {
-        HF_IGNORE(hf_lsn_parse(value, &c->minimum, NULL), "0/0 without one");
-    } else if (IS("Min recovery ending loc's timeline")) {
-        c->minimum_timeline = HF_TLI(strtoul(value, NULL, 10));
-    } else if (IS("Bytes per WAL segment")) {
-        c->segment_size = strtoull(value, NULL, 10);
-    }
-#undef IS
-    return true;
-}
-
 static bool canceled(void *arg)
 {
     return hf_job_canceled(&((struct hf_op *)arg)->job);
-}
-
-static hf_result read_control(struct hf_op *op, struct control *ret, struct hf_err *err)
-{
-    const struct hf_config_postgresql *pg = &op->env->config->postgresql;
-    char program[HF_PATH_SIZE + 32];
-    int status = 0;
-    struct control c = {.segment_size = 0};
-    snprintf(program, sizeof(program), "%s/pg_controldata", pg->bin_dir);
-    const char *const argv[] = {program, "-D", pg->data_dir, NULL};
-    struct hf_child_run run = {.argv = argv,
-                               .line = control_line,
-                               .line_arg = &c,
-                               .log = op->env->log,
-                               .timeout = HF_SEC(30)};
-    HF_TRY(hf_child_run(&run, &status, err));
-    if (status != 0 || c.redo.v == 0 || c.timeline.v == 0 ||
-        !hf_segment_size_valid(c.segment_size)) {
-        return hf_fail(err, HF_E_CORRUPT, "%s: no usable answer (exit status %d); see %s", program,
-                       status, op->env->log);
-    }
-    *ret = c;
-    return hf_done();
 }
 
 struct dump {
@@ -275,14 +217,14 @@ static hf_result dump_timeline(struct hf_op *op, const char *wal, hf_tli timelin
 hf_result hf_op_find_end(struct hf_op *op, struct hf_err *err)
 {
     const char *directory = op->env->config->postgresql.data_dir;
-    struct control c = {.segment_size = 0};
+    struct hf_op_control c = {.segment_size = 0};
     char wal[HF_PATH_SIZE + 32];
     struct hf_history history;
     HF_TRY(take_upstream_away(directory, err));
     if (hf_op_server_runs(op)) {
         return hf_fail(err, HF_E_CONFLICT, "PostgreSQL runs: its files do not say where it ends");
     }
-    HF_TRY(read_control(op, &c, err));
+    HF_TRY(hf_op_control(op, &c, err));
     /* After a switch of timelines the newest one's segments begin at the fork: the minimum recovery
      * point lies on it, the checkpoint may not. */
     bool later = c.minimum_timeline.v > c.timeline.v;

@@ -68,12 +68,11 @@ hf_tli hf_op_history_next(const struct hf_history *h, hf_tli timeline)
     return HF_TLI(0);
 }
 
-static bool read_history(const char *wal_dir, const char *name, hf_tli timeline,
-                         struct hf_history *ret)
+bool hf_op_history_read(const char *wal_dir, hf_tli timeline, struct hf_history *ret)
 {
     char path[HF_PATH_SIZE + 300];
     HF_BUF(text, 65536);
-    snprintf(path, sizeof(path), "%s/%s", wal_dir, name);
+    snprintf(path, sizeof(path), "%s/%08X.history", wal_dir, timeline.v);
     return hf_ok(hf_file_read(path, &text, NULL)) &&
            hf_ok(hf_history_parse(timeline, hf_buf_text(&text), text.len, ret, NULL));
 }
@@ -99,7 +98,7 @@ bool hf_op_history_goes_on(const char *wal_dir, hf_tli timeline, hf_lsn end, uin
         if (!hf_ok(hf_wal_name_parse(e->d_name, segment_size, &name, NULL)) ||
             name.kind != HF_WAL_HISTORY || name.timeline.v <= timeline.v ||
             (found && name.timeline.v < ret->timeline.v) ||
-            !read_history(wal_dir, e->d_name, name.timeline, &h)) {
+            !hf_op_history_read(wal_dir, name.timeline, &h)) {
             continue;
         }
         if (hf_history_end_of(&h, timeline).v == end.v &&

@@ -16,6 +16,9 @@
 hf_result hf_op_replayed_timeline(struct hf_op *op, struct hf_pg_sync *c, hf_tli *ret,
                                   struct hf_err *err) HF_MUST_USE;
 
+/* The history of a timeline by its file in pg_wal; false when there is none that can be read. */
+bool hf_op_history_read(const char *wal_dir, hf_tli timeline, struct hf_history *ret);
+
 /* Valid WAL was found on `timeline` up to `end`: does it go on in pg_wal, on a later timeline? True
  * with *ret = a history (of a file there) that `timeline` belongs to, that leaves it exactly at
  * `end`, and whose next timeline has the segment with `end` here; of several the newest. WAL beyond

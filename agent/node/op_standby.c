@@ -1,26 +1,18 @@
 /* SPDX-License-Identifier: Apache-2.0
  *
- * Operations that end with a standby: follow, and fresh copy.
+ * Being a standby: slot, settings, start; and the operation that makes one of a directory as it is.
  */
-#include <dirent.h>
-#include <errno.h>
-#include <fcntl.h>
+#include "agent/node/op_standby.h"
+
 #include <stdio.h>
 #include <string.h>
-#include <sys/stat.h>
-#include <unistd.h>
 
-#include "agent/node/child.h"
-#include "agent/node/op.h"
 #include "agent/node/pgconf.h"
 #include "common/base/mem.h"
-#include "common/io/clock.h"
-#include "common/io/files.h"
 #include "common/io/log.h"
 
-enum { SLOT_NAME_SIZE = 80, SLOTS_MAX = 64, CONNINFO_MAX = 4096, COPY_TRIES = 5 };
+enum { SLOTS_MAX = 64 };
 #define START_LIMIT HF_SEC(1800)
-#define COPY_LIMIT  HF_SEC(7 * 24 * 3600)
 
 static const char *data_dir(const struct hf_op *op)
 {
@@ -34,7 +26,7 @@ static void close_sync(struct hf_pg_sync **c)
 
 /* --- slots: on the upstream one for this node, so that its WAL is kept --- */
 
-static hf_result slot_make(struct hf_op *op, const char *slot, struct hf_err *err)
+hf_result hf_op_slot_make(struct hf_op *op, const char *slot, struct hf_err *err)
 {
     char sql[160];
     __attribute__((cleanup(close_sync))) struct hf_pg_sync *c = NULL;
@@ -72,7 +64,7 @@ static hf_result slots_drop(struct hf_op *op, struct hf_err *err)
 
 /* --- settings --- */
 
-static hf_result conninfo(struct hf_op *op, bool for_copy, struct hf_buf *out, struct hf_err *err)
+hf_result hf_op_source(struct hf_op *op, bool for_tool, struct hf_buf *out, struct hf_err *err)
 {
     const struct hf_config_postgresql *pg = &op->env->config->postgresql;
     char host[HF_ADDRESS_SIZE];
@@ -89,17 +81,17 @@ static hf_result conninfo(struct hf_op *op, bool for_copy, struct hf_buf *out, s
     HF_TRY(hf_pgconf_conninfo(out, "keepalives_idle", "5", err));
     HF_TRY(hf_pgconf_conninfo(out, "keepalives_interval", "3", err));
     HF_TRY(hf_pgconf_conninfo(out, "keepalives_count", "3", err));
-    return for_copy ? hf_done() : hf_pgconf_conninfo(out, "tcp_user_timeout", "15000", err);
+    return for_tool ? hf_done() : hf_pgconf_conninfo(out, "tcp_user_timeout", "15000", err);
 }
 
-static hf_result standby_settings(struct hf_op *op, const char *slot, bool copied,
-                                  struct hf_err *err)
+hf_result hf_op_standby_settings(struct hf_op *op, const char *slot, bool copied,
+                                 struct hf_err *err)
 {
     const struct hf_config_postgresql *pg = &op->env->config->postgresql;
-    HF_BUF(upstream, CONNINFO_MAX);
+    HF_BUF(upstream, HF_OP_CONNINFO_MAX);
     char host[HF_ADDRESS_SIZE];
     char port[8];
-    HF_TRY(conninfo(op, false, &upstream, err));
+    HF_TRY(hf_op_source(op, false, &upstream, err));
     HF_TRY(hf_op_split(pg->advertise, host, port, err));
     const char *restore = op->env->restore_command;
     struct hf_pgconf_entry entries[16 + HF_OP_GUARD_ENTRIES] = {
@@ -131,7 +123,7 @@ static hf_result standby_settings(struct hf_op *op, const char *slot, bool copie
     return hf_pgconf_set(data_dir(op), entries, n, err);
 }
 
-static hf_result up_as_standby(struct hf_op *op, struct hf_err *err)
+hf_result hf_op_standby_up(struct hf_op *op, struct hf_err *err)
 {
     struct hf_err why;
     if (hf_op_server_runs(op)) {
@@ -149,103 +141,11 @@ static hf_result up_as_standby(struct hf_op *op, struct hf_err *err)
 
 hf_result hf_op_follow(struct hf_op *op, struct hf_err *err)
 {
-    char slot[SLOT_NAME_SIZE];
+    char slot[HF_OP_SLOT_SIZE];
     hf_pgconf_slot_name(op->env->config->name.s, slot, sizeof(slot));
-    HF_TRY(slot_make(op, slot, err));
+    HF_TRY(hf_op_slot_make(op, slot, err));
     HF_TRY(hf_op_check(op, err));
     HF_TRY(hf_pgconf_signal_put(data_dir(op), err));
-    HF_TRY(standby_settings(op, slot, false, err));
-    return up_as_standby(op, err);
-}
-
-/* --- fresh copy --- */
-
-static void closedir_cleanup(DIR **d)
-{
-    if (*d != NULL) {
-        closedir(*d);
-    }
-}
-
-/* Everything below the directory, not the directory itself: it may be a mount point. */
-static hf_result empty_directory(struct hf_op *op, struct hf_err *err)
-{
-    HF_TRY(hf_dir_make(data_dir(op), 0700, err));
-    __attribute__((cleanup(closedir_cleanup))) DIR *d = opendir(data_dir(op));
-    if (d == NULL) {
-        return hf_fail_errno(err, errno, "open %s", data_dir(op));
-    }
-    for (struct dirent *e = readdir(d); e != NULL; e = readdir(d)) {
-        char path[HF_PATH_SIZE + 300];
-        struct stat st;
-        if (strcmp(e->d_name, ".") == 0 || strcmp(e->d_name, "..") == 0) {
-            continue;
-        }
-        HF_TRY(hf_op_check(op, err));
-        snprintf(path, sizeof(path), "%s/%s", data_dir(op), e->d_name);
-        if (fstatat(dirfd(d), e->d_name, &st, AT_SYMLINK_NOFOLLOW) != 0) {
-            return hf_fail_errno(err, errno, "stat %s", path);
-        }
-        if (S_ISDIR(st.st_mode)) {
-            HF_TRY(hf_dir_remove_tree(path, err));
-        } else if (unlinkat(dirfd(d), e->d_name, 0) != 0) {
-            return hf_fail_errno(err, errno, "remove %s", path);
-        }
-    }
-    if (chmod(data_dir(op), 0700) != 0) {
-        return hf_fail_errno(err, errno, "chmod %s", data_dir(op));
-    }
-    return hf_dir_sync(data_dir(op), err);
-}
-
-static bool canceled(void *arg)
-{
-    return hf_job_canceled(&((struct hf_op *)arg)->job);
-}
-
-static hf_result base_backup(struct hf_op *op, const char *slot, struct hf_err *err)
-{
-    char program[HF_PATH_SIZE + 32];
-    HF_BUF(source, CONNINFO_MAX);
-    int status = 0;
-    HF_TRY(conninfo(op, true, &source, err));
-    snprintf(program, sizeof(program), "%s/pg_basebackup", op->env->config->postgresql.bin_dir);
-    const char *const argv[] = {
-        program, "-D", data_dir(op), "-d",   hf_buf_text(&source), "-X", "stream",
-        "-S",    slot, "-c",         "fast", "--no-password",      NULL};
-    struct hf_child_run run = {.argv = argv,
-                               .canceled = canceled,
-                               .canceled_arg = op,
-                               .log = op->env->log,
-                               .timeout = COPY_LIMIT};
-    HF_TRY(hf_child_run(&run, &status, err));
-    return status == 0 ? hf_done()
-                       : hf_fail(err, HF_E_IO, "pg_basebackup from %s: exit status %d; see %s",
-                                 op->address, status, op->env->log);
-}
-
-hf_result hf_op_copy(struct hf_op *op, struct hf_err *err)
-{
-    char slot[SLOT_NAME_SIZE];
-    hf_pgconf_slot_name(op->env->config->name.s, slot, sizeof(slot));
-    /* Nothing here is touched before the source is known to answer. */
-    HF_TRY(slot_make(op, slot, err));
-    HF_TRY(hf_op_check(op, err));
-    HF_TRY(hf_file_write_durable(op->env->copying_mark, "", 0, 0600, err));
-    HF_TRY(hf_op_server_end(op, err));
-    hf_result r = hf_done();
-    for (int i = 0; i < COPY_TRIES; i++) {
-        HF_TRY(empty_directory(op, err));
-        r = base_backup(op, slot, err);
-        if (hf_ok(r) || r.code == HF_E_CANCELED) {
-            break;
-        }
-        HF_TRY(hf_op_check(op, err));
-        hf_op_sleep_ms(500); /* the slot may still be held by a connection that died */
-    }
-    HF_TRY(r);
-    HF_TRY(hf_pgconf_signal_put(data_dir(op), err));
-    HF_TRY(standby_settings(op, slot, true, err));
-    HF_TRY(hf_file_remove_durable(op->env->copying_mark, err));
-    return up_as_standby(op, err);
+    HF_TRY(hf_op_standby_settings(op, slot, false, err));
+    return hf_op_standby_up(op, err);
 }

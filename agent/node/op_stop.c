@@ -76,11 +76,10 @@ static hf_result ask_to_stop(struct hf_op *op, struct hf_err *err)
                : hf_op_server_signal(op, SIGINT, err);
 }
 
-hf_result hf_op_stop(struct hf_op *op, struct hf_err *err)
+hf_result hf_op_server_stop(struct hf_op *op, hf_dur limit, struct hf_err *err)
 {
     struct hf_instance instance;
-    hf_lclk until = hf_lclk_add(hf_clock_lease(), HF_SEC(STOP_SECONDS));
-    HF_TRY(hf_op_lease(op, err));
+    hf_lclk until = hf_lclk_add(hf_clock_lease(), limit);
     HF_TRY(ask_to_stop(op, err));
     hf_instance_init(&instance, op->env->config->postgresql.data_dir);
     for (;;) {
@@ -95,9 +94,15 @@ hf_result hf_op_stop(struct hf_op *op, struct hf_err *err)
             }
         }
         if (hf_lclk_reached(hf_clock_lease(), until)) {
-            return hf_fail(err, HF_E_TIMEOUT, "PostgreSQL did not stop within %d s",
-                           (int)STOP_SECONDS);
+            return hf_fail(err, HF_E_TIMEOUT, "PostgreSQL did not stop within %lld s",
+                           (long long)(limit.us / 1000000));
         }
         hf_op_sleep_ms(STOP_STEP_MS);
     }
+}
+
+hf_result hf_op_stop(struct hf_op *op, struct hf_err *err)
+{
+    HF_TRY(hf_op_lease(op, err));
+    return hf_op_server_stop(op, HF_SEC(STOP_SECONDS), err);
 }

@@ -58,6 +58,13 @@ hf_json *hf_agent_status(struct hf_agent *a)
     hf_json_put_int(o, "fencer_pid", a->managed ? (int)hf_fencer_pid(a->paths.fencer_lock) : 0);
     hf_json_put_int(o, "postmaster_pid", (int)a->keeper.state.postmaster_pid);
     hf_json_put_i64(o, "stall_max_us", hf_loop_stall_max(a->loop).us);
+    if (a->rejoined.way[0] != '\0') {
+        hf_json *rejoined = hf_json_object();
+        hf_json_put_text(rejoined, "way", a->rejoined.way);
+        hf_json_put_i64(rejoined, "took_us", a->rejoined.took.us);
+        hf_json_put_text(rejoined, "salvaged", a->rejoined.salvaged);
+        hf_json_put(o, "rejoined", rejoined);
+    }
     if (a->beat->type == HF_MESSAGE_HEARTBEAT && hf_ok(hf_message_encode(a->beat, &text, &err)) &&
         hf_ok(hf_json_parse(hf_buf_text(&text), text.len, HF_MESSAGE_MAX, &beat, &err))) {
         hf_json_put(o, "heartbeat", beat);

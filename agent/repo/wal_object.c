@@ -5,18 +5,16 @@
 
 #include "common/base/mem.h"
 
-hf_result hf_wal_object_seal(const struct hf_keyring *ring, const struct hf_wal_name *name,
-                             uint32_t segment_size, hf_epoch epoch, int zstd_level,
-                             const void *bytes, size_t len, struct hf_buf *out,
-                             hf_hash128 *ret_content, struct hf_err *err)
+hf_result hf_content_seal(const struct hf_keyring *ring, const struct hf_content_name *name,
+                          hf_epoch epoch, int zstd_level, const void *bytes, size_t len,
+                          struct hf_buf *out, hf_hash128 *ret_content, struct hf_err *err)
 {
-    char logical[HF_OBJECT_NAME_SIZE];
     uint8_t dek[HF_DEK_ID_SIZE];
     uint8_t secret[HF_SECRET_ID_SIZE];
     const struct hf_hash_key *hash_key = NULL;
     HF_TRY(hf_keyring_active(ring, dek, &hash_key, secret, err));
-    struct hf_seal_params params = {.kind = hf_name_of_wal(name, segment_size, logical),
-                                    .name = logical,
+    struct hf_seal_params params = {.kind = name->kind,
+                                    .name = name->logical,
                                     .epoch = epoch,
                                     .zstd_level = zstd_level,
                                     .has_content = true,
@@ -25,6 +23,16 @@ hf_result hf_wal_object_seal(const struct hf_keyring *ring, const struct hf_wal_
     HF_TRY(hf_object_seal(ring, &params, bytes, len, out, err));
     *ret_content = params.content_hash;
     return hf_done();
+}
+
+hf_result hf_wal_object_seal(const struct hf_keyring *ring, const struct hf_wal_name *name,
+                             uint32_t segment_size, hf_epoch epoch, int zstd_level,
+                             const void *bytes, size_t len, struct hf_buf *out,
+                             hf_hash128 *ret_content, struct hf_err *err)
+{
+    struct hf_content_name n;
+    n.kind = hf_name_of_wal(name, segment_size, n.logical);
+    return hf_content_seal(ring, &n, epoch, zstd_level, bytes, len, out, ret_content, err);
 }
 
 /* Keys that another writer made after ours were loaded (a new primary's first segment). */
@@ -71,14 +79,12 @@ static hf_result compare(struct hf_repository *r, const char *logical, enum hf_o
     return hf_done();
 }
 
-hf_result hf_wal_object_put(struct hf_repository *r, const struct hf_wal_name *name,
-                            uint32_t segment_size, const struct hf_buf *sealed, const void *plain,
-                            size_t plain_len, struct hf_err *err)
+hf_result hf_content_put(struct hf_repository *r, const struct hf_content_name *name,
+                         const struct hf_buf *sealed, const void *plain, size_t plain_len,
+                         struct hf_err *err)
 {
-    char logical[HF_OBJECT_NAME_SIZE];
     char key[HF_STORE_KEY_SIZE];
-    enum hf_object_kind kind = hf_name_of_wal(name, segment_size, logical);
-    HF_TRY(hf_object_key(hf_keyring_cluster(hf_repository_ring(r)), logical, key, err));
+    HF_TRY(hf_object_key(hf_keyring_cluster(hf_repository_ring(r)), name->logical, key, err));
     struct hf_store_put_options options = {.create_once = true};
     bool conditional = false;
     HF_TRY(hf_store_conditional(hf_repository_store(r), &conditional, err));
@@ -87,7 +93,7 @@ hf_result hf_wal_object_put(struct hf_repository *r, const struct hf_wal_name *n
         struct hf_store_meta meta;
         hf_result head = hf_store_head(hf_repository_store(r), key, &meta, err);
         if (hf_ok(head)) {
-            return compare(r, logical, kind, plain, plain_len, err);
+            return compare(r, name->logical, name->kind, plain, plain_len, err);
         }
         if (head.code != HF_E_NOT_FOUND) {
             return head;
@@ -96,13 +102,23 @@ hf_result hf_wal_object_put(struct hf_repository *r, const struct hf_wal_name *n
     }
     hf_result put =
         hf_store_put(hf_repository_store(r), key, sealed->data, sealed->len, options, err);
-    return put.code == HF_E_EXISTS ? compare(r, logical, kind, plain, plain_len, err) : put;
+    return put.code == HF_E_EXISTS ? compare(r, name->logical, name->kind, plain, plain_len, err)
+                                   : put;
 }
 
-static hf_result read_object(struct hf_repository *r, const char *logical, enum hf_object_kind kind,
-                             struct hf_buf *out, struct hf_err *err)
+hf_result hf_wal_object_put(struct hf_repository *r, const struct hf_wal_name *name,
+                            uint32_t segment_size, const struct hf_buf *sealed, const void *plain,
+                            size_t plain_len, struct hf_err *err)
 {
-    struct hf_open_params params = {.kind = kind, .name = logical};
+    struct hf_content_name n;
+    n.kind = hf_name_of_wal(name, segment_size, n.logical);
+    return hf_content_put(r, &n, sealed, plain, plain_len, err);
+}
+
+hf_result hf_content_get(struct hf_repository *r, const struct hf_content_name *name,
+                         struct hf_buf *out, struct hf_err *err)
+{
+    struct hf_open_params params = {.kind = name->kind, .name = name->logical};
     struct hf_store *store = hf_repository_store(r);
     hf_result got = hf_object_get(hf_repository_ring(r), store, &params, out, NULL, err);
     if (got.code == HF_E_DENIED) {
@@ -115,22 +131,22 @@ static hf_result read_object(struct hf_repository *r, const char *logical, enum 
 hf_result hf_wal_object_read(struct hf_repository *r, const struct hf_wal_name *name,
                              uint32_t parsed_with, struct hf_buf *out, struct hf_err *err)
 {
-    char logical[HF_OBJECT_NAME_SIZE];
-    enum hf_object_kind kind = hf_name_of_wal(name, parsed_with, logical);
-    return read_object(r, logical, kind, out, err);
+    struct hf_content_name n;
+    n.kind = hf_name_of_wal(name, parsed_with, n.logical);
+    return hf_content_get(r, &n, out, err);
 }
 
 hf_result hf_wal_object_get(struct hf_repository *r, const struct hf_wal_name *name,
                             uint32_t segment_size, struct hf_buf *out, struct hf_object_header *ret,
                             struct hf_err *err)
 {
-    char logical[HF_OBJECT_NAME_SIZE];
-    enum hf_object_kind kind = hf_name_of_wal(name, segment_size, logical);
-    struct hf_open_params params = {.kind = kind, .name = logical};
+    struct hf_content_name n;
+    n.kind = hf_name_of_wal(name, segment_size, n.logical);
+    struct hf_open_params params = {.kind = n.kind, .name = n.logical};
     size_t before = out->len;
-    HF_TRY(read_object(r, logical, kind, out, err));
-    if (kind == HF_OBJECT_WAL && out->len - before != segment_size) {
-        return hf_fail(err, HF_E_CORRUPT, "%s: %zu bytes instead of a segment of %u", logical,
+    HF_TRY(hf_content_get(r, &n, out, err));
+    if (n.kind == HF_OBJECT_WAL && out->len - before != segment_size) {
+        return hf_fail(err, HF_E_CORRUPT, "%s: %zu bytes instead of a segment of %u", n.logical,
                        out->len - before, segment_size);
     }
     if (ret != NULL) {

@@ -15,6 +15,25 @@
 
 enum { HF_WAL_OBJECT_MAX = 1 << 30 };
 
+/* --- whole files of any name whose header carries the hash of the content --- */
+
+struct hf_content_name {
+    enum hf_object_kind kind;
+    char logical[HF_OBJECT_NAME_SIZE];
+};
+/* As hf_wal_object_seal, _put and _read below, which give the archive's names to them. */
+hf_result hf_content_seal(const struct hf_keyring *ring, const struct hf_content_name *name,
+                          hf_epoch epoch, int zstd_level, const void *bytes, size_t len,
+                          struct hf_buf *out, hf_hash128 *ret_content,
+                          struct hf_err *err) HF_MUST_USE;
+hf_result hf_content_put(struct hf_repository *r, const struct hf_content_name *name,
+                         const struct hf_buf *sealed, const void *plain, size_t plain_len,
+                         struct hf_err *err) HF_MUST_USE;
+hf_result hf_content_get(struct hf_repository *r, const struct hf_content_name *name,
+                         struct hf_buf *out, struct hf_err *err) HF_MUST_USE;
+
+/* --- the archive --- */
+
 /* Seals a file of the archive (at most HF_WAL_OBJECT_MAX bytes in memory) into out: what is stored
  * in every repository, queued, or copied. */
 hf_result hf_wal_object_seal(const struct hf_keyring *ring, const struct hf_wal_name *name,

@@ -28,7 +28,7 @@ enum hf_node_state {
     HF_NODE_PRIMARY,   /* running and writable under a held lease */
     HF_NODE_STOPPING,  /* told to stop: a clean shutdown under the lease, then surrender */
     HF_NODE_FENCING,   /* lease gone: ending every process of the instance */
-    HF_NODE_COPYING,   /* a fresh copy is being made */
+    HF_NODE_COPYING,   /* its directory is being rewound, or made anew by a copy */
     HF_NODE_FOLLOWING, /* being started or pointed as a standby of the primary */
     HF_NODE_ARCHIVE,   /* archive region: no PostgreSQL here */
     HF_NODE_STATES
@@ -135,7 +135,8 @@ enum hf_command_kind {
     HF_COMMAND_PREPARE, /* adopt the epoch, stop receiving, report the final position */
     HF_COMMAND_LEAD,    /* take the lease of the epoch; then promote, start, or adopt */
     HF_COMMAND_FOLLOW,  /* be a standby of address */
-    HF_COMMAND_COPY,    /* replace the data directory by a fresh copy of address, then follow */
+    HF_COMMAND_COPY,    /* be a standby of address by the cheapest way that works: what is here and
+                           not there is saved, then rewound, or replaced by a fresh copy */
     HF_COMMAND_BACKUP,  /* body: {"type": "full", "name": ...} */
     HF_COMMAND_PROBE,   /* commit a probe at address, from outside the primary's host */
     HF_COMMAND_DRAIN,   /* primary: checkpoint, and everything written so far into the archive */

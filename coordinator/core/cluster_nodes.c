@@ -69,7 +69,7 @@ static void attach_command(const struct hf_cluster_view *v, struct hf_decision *
     if (kind != HF_COMMAND_COPY) {
         return;
     }
-    /* A copy that ended must be a new command when it is wanted again. */
+    /* A rejoin that ended must be a new command when it is wanted again. */
     unsigned attempt = 1;
     unsigned last = 0;
     char stem[HF_LABEL_SIZE];
@@ -93,7 +93,7 @@ static bool attach(const struct hf_cluster_view *v, struct hf_decision *out,
         attach_command(v, out, n, primary, HF_COMMAND_COPY);
         return true;
     case HF_NODE_DOWN:
-        /* Where its WAL ends decides between following and copying. */
+        /* Where its WAL ends decides between following and rejoining. */
         (void)hf_decide_command(out, n, HF_COMMAND_PREPARE, v->state->epoch);
         return true;
     case HF_NODE_PREPARED:
@@ -103,8 +103,8 @@ static bool attach(const struct hf_cluster_view *v, struct hf_decision *out,
             attach_command(v, out, n, primary, HF_COMMAND_FOLLOW);
         } else {
             hf_decide_warn(out,
-                           "DIVERGED: %s has WAL that the primary does not have; it is "
-                           "replaced by a fresh copy",
+                           "DIVERGED: %s has WAL that the primary does not have; that is "
+                           "saved, then the node is rewound or copied anew",
                            n->name.s);
             attach_command(v, out, n, primary, HF_COMMAND_COPY);
         }

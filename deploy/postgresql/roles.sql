@@ -31,6 +31,16 @@ GRANT EXECUTE ON FUNCTION pg_reload_conf() TO holdfast;
 GRANT EXECUTE ON FUNCTION pg_wal_replay_pause() TO holdfast;
 GRANT EXECUTE ON FUNCTION pg_wal_replay_resume() TO holdfast;
 
+-- pg_rewind of a node whose WAL went beyond the fork, over a plain connection to this database
+-- (pg_hba.conf must let holdfast_repl into it from the other nodes' addresses). These four functions
+-- are all that it needs. They give this role nothing that it has not got: REPLICATION lets it fetch
+-- every file of the data directory by BASE_BACKUP already, and files elsewhere on the host stay out
+-- of reach without pg_read_server_files.
+GRANT EXECUTE ON FUNCTION pg_ls_dir(text, boolean, boolean) TO holdfast_repl;
+GRANT EXECUTE ON FUNCTION pg_stat_file(text, boolean) TO holdfast_repl;
+GRANT EXECUTE ON FUNCTION pg_read_binary_file(text) TO holdfast_repl;
+GRANT EXECUTE ON FUNCTION pg_read_binary_file(text, bigint, bigint, boolean) TO holdfast_repl;
+
 -- With the commit guard: the agent looks at a node whose lease is over. It can write nothing there
 -- (docs/commit-guard.md). Without the guard the setting has no effect.
 ALTER ROLE holdfast SET holdfast.stale_reads = on;

@@ -3,6 +3,7 @@
 each command does, and what happens when agent, postmaster, lease or coordinator go away."""
 import json
 import os
+import shutil
 import signal
 import time
 import urllib.request
@@ -153,7 +154,7 @@ def test_the_end_of_a_stopped_directory_is_found(scene):
     assert (high << 32) + low > 0x1000000
 
 
-def test_the_old_primary_comes_back_by_a_fresh_copy(scene):
+def test_the_old_primary_comes_back(scene):
     scene.script.do("eu-1", "copy-2", "copy", 2, address=scene.address("us"), node="us-1")
     scene.script.wait("eu-1", "streaming", lambda b: b["streaming"] and b["timeline"] == "4")
     scene.query("us", "INSERT INTO t VALUES (777777)")
@@ -222,6 +223,14 @@ def test_the_end_lies_on_the_timeline_that_was_replayed_last(scene):
     scene.prepare("us-1", 5)
     scene.lead("us-1", timeline=7)
     scene.script.do("eu-1", "copy-5", "copy", 5, address=scene.address("us"), node="us-1")
+    # The database of another system there is not for a command to replace.
+    scene.script.command("ap-1", "copy-4", "copy", 5, address=scene.address("us"), node="us-1")
+    beat = scene.script.wait("ap-1", "refusal", lambda b: b["op"] == "copy-4" and
+                             b["op_status"] == "failed")
+    assert beat["op_error"].startswith("FOREIGN_SYSTEM")
+    assert os.path.exists(os.path.join(scene.lab.data_dir("ap"), "PG_VERSION"))
+    shutil.rmtree(scene.lab.data_dir("ap"))
+    scene.lab.make_dir("ap/data", mode=0o700)
     scene.script.do("ap-1", "copy-5", "copy", 5, address=scene.address("us"), node="us-1")
     for node in ("eu-1", "ap-1"):
         scene.script.wait(node, "streaming", lambda b: b["streaming"])
