@@ -146,8 +146,8 @@ static void put_ok(hf_json *v, const struct hf_warm_node *n, bool heard, const s
         return;
     }
     const struct hf_heartbeat *b = &n->view.beat;
-    bool working = (n == m->primary && !b->pg_silent) || (b->state == HF_NODE_STANDBY && b->streaming) ||
-                   b->state == HF_NODE_ARCHIVE;
+    bool working = (n == m->primary && !b->pg_silent) ||
+                   (b->state == HF_NODE_STANDBY && b->streaming) || b->state == HF_NODE_ARCHIVE;
     hf_json_put_bool(v, "ok", heard && working);
 }
 
