@@ -1,5 +1,6 @@
 # SPDX-License-Identifier: Apache-2.0
-"""Fixtures: laboratories of real servers and programs. HF_BUILD_DIR names the build to test."""
+"""Fixtures: laboratories of real servers and programs. HF_BUILD_DIR names the build to test,
+HF_PLAIN_BUILD_DIR one without sanitizers, for what they would measure instead of the programs."""
 import os
 import sys
 
@@ -16,6 +17,10 @@ end_on_signals()
 
 def build_dir():
     return os.environ.get("HF_BUILD_DIR", os.path.join(TOP, "build"))
+
+
+def plain_build_dir():
+    return os.environ.get("HF_PLAIN_BUILD_DIR", os.path.join(TOP, "build"))
 
 
 def pytest_configure(config):
