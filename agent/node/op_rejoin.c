@@ -24,6 +24,7 @@ static hf_result copy(struct hf_rejoin *r, struct hf_err *err)
 static hf_result carry_out(struct hf_rejoin *r, enum hf_rejoin_way way, struct hf_err *err)
 {
     static hf_result (*const functions[HF_REJOIN_WAYS])(struct hf_rejoin *, struct hf_err *) = {
+        [HF_REJOIN_FOLLOW] = hf_rejoin_follow,
         [HF_REJOIN_REWIND] = hf_rejoin_rewind,
         [HF_REJOIN_COPY] = copy,
     };
@@ -32,16 +33,23 @@ static hf_result carry_out(struct hf_rejoin *r, enum hf_rejoin_way way, struct h
 
 static void tell_choice(const struct hf_rejoin_choice *c, const struct hf_rejoin_facts *f)
 {
-    if (c->reason != NULL) {
-        hf_log(f->has_data || f->half_made ? HF_LOG_NOTICE : HF_LOG_INFO, "REJOIN_NOT_REWOUND",
-               "a cheaper way does not fit", HF_KV("way", hf_rejoin_way_name(c->way)),
-               HF_KV("reason", c->reason), HF_KV("text", c->text));
+    for (int i = 0; i < HF_REJOIN_WAYS; i++) {
+        const struct hf_rejoin_reason *why = &c->passed[i];
+        if (why->word != NULL) {
+            /* That WAL lies beyond the fork is why one rejoins; that data is missing, an empty
+             * node's beginning. */
+            bool usual = i == HF_REJOIN_FOLLOW || !(f->has_data || f->half_made);
+            hf_log(usual ? HF_LOG_INFO : HF_LOG_NOTICE, "REJOIN_PASSED_OVER",
+                   "a cheaper way does not fit",
+                   HF_KV("way", hf_rejoin_way_name((enum hf_rejoin_way)i)),
+                   HF_KV("reason", why->word), HF_KV("text", why->text));
+        }
     }
 }
 
 static hf_result climb(struct hf_rejoin *r, struct hf_err *err)
 {
-    enum hf_rejoin_way from = HF_REJOIN_REWIND;
+    enum hf_rejoin_way from = HF_REJOIN_FOLLOW;
     for (;;) {
         struct hf_rejoin_choice c = hf_rejoin_choose(&r->facts, from);
         struct hf_err why;

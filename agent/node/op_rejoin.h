@@ -38,6 +38,9 @@ hf_result hf_rejoin_salvage(struct hf_rejoin *r, struct hf_err *err) HF_MUST_USE
 /* Gives the relations of a report names, as far as the source knows them; bounded in time. */
 void hf_rejoin_name_relations(struct hf_rejoin *r, struct hf_lost *lost);
 
+/* Only where nothing lies beyond the fork. Returns when it streams; HF_E_TIMEOUT when no WAL comes,
+ * with the server running. */
+hf_result hf_rejoin_follow(struct hf_rejoin *r, struct hf_err *err) HF_MUST_USE;
 hf_result hf_rejoin_rewind(struct hf_rejoin *r, struct hf_err *err) HF_MUST_USE;
 
 /* This node's own files of the data directory (configuration, certificates: whatever is none of

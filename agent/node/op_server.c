@@ -11,6 +11,7 @@
 #include "agent/health/health.h"
 #include "agent/node/child.h"
 #include "agent/node/op.h"
+#include "agent/node/op_history.h"
 #include "agent/node/pgconf.h"
 #include "common/base/mem.h"
 #include "common/io/clock.h"
@@ -311,6 +312,7 @@ hf_result hf_op_server_start(struct hf_op *op, hf_dur limit, struct hf_err *err)
     struct hf_instance instance;
     struct hf_postmaster found = {.pid = 0};
     HF_TRY(clear_lock_files(op, err));
+    HF_TRY(hf_op_history_forget(op, err));
     HF_TRY(launch(op, &child, err));
     hf_lclk began = hf_clock_lease();
     hf_instance_init(&instance, op->env->config->postgresql.data_dir);

@@ -42,29 +42,50 @@ static bool fork_unknown(const struct hf_rejoin_facts *f)
     return !f->fork_known;
 }
 
+static bool diverged(const struct hf_rejoin_facts *f)
+{
+    return f->diverged;
+}
+
 static bool not_diverged(const struct hf_rejoin_facts *f)
 {
     return !f->diverged;
 }
+
+/* The word is the check's name. */
+#define ROW(way, check, text)                                                                      \
+    {                                                                                              \
+        way, check,                                                                                \
+        {                                                                                          \
+#check, text                                                                           \
+        }                                                                                          \
+    }
 
 /* Rows in order; of several that forbid a way the first is named. A way without a row fits always.
  */
 static const struct {
     enum hf_rejoin_way way;
     check_fn forbids;
-    const char *reason;
-    const char *text;
+    struct hf_rejoin_reason reason;
 } TABLE[] = {
-    {HF_REJOIN_REWIND, half_made, "half_made", "an earlier attempt left the directory half-made"},
-    {HF_REJOIN_REWIND, no_data, "no_data", "there is no complete data directory"},
-    {HF_REJOIN_REWIND, other_version, "other_version", "the directory is of another major version"},
-    {HF_REJOIN_REWIND, other_system, "other_system", "the directory is of another system"},
-    {HF_REJOIN_REWIND, pages_not_logged, "pages_not_logged",
-     "neither data checksums nor wal_log_hints: not every change of a page is in the WAL"},
-    {HF_REJOIN_REWIND, end_unknown, "end_unknown", "the end of the node's own WAL was not found"},
-    {HF_REJOIN_REWIND, fork_unknown, "fork_unknown", "no timeline in common with the source"},
-    {HF_REJOIN_REWIND, not_diverged, "not_diverged", "nothing lies beyond the fork"},
+    ROW(HF_REJOIN_FOLLOW, half_made, "an earlier attempt left the directory half-made"),
+    ROW(HF_REJOIN_FOLLOW, no_data, "there is no complete data directory"),
+    ROW(HF_REJOIN_FOLLOW, other_version, "the directory is of another major version"),
+    ROW(HF_REJOIN_FOLLOW, other_system, "the directory is of another system"),
+    ROW(HF_REJOIN_FOLLOW, end_unknown, "the end of the node's own WAL was not found"),
+    ROW(HF_REJOIN_FOLLOW, fork_unknown, "no timeline in common with the source"),
+    ROW(HF_REJOIN_FOLLOW, diverged, "the node's WAL goes on beyond the fork"),
+    ROW(HF_REJOIN_REWIND, half_made, "an earlier attempt left the directory half-made"),
+    ROW(HF_REJOIN_REWIND, no_data, "there is no complete data directory"),
+    ROW(HF_REJOIN_REWIND, other_version, "the directory is of another major version"),
+    ROW(HF_REJOIN_REWIND, other_system, "the directory is of another system"),
+    ROW(HF_REJOIN_REWIND, pages_not_logged,
+        "neither data checksums nor wal_log_hints: not every change of a page is in the WAL"),
+    ROW(HF_REJOIN_REWIND, end_unknown, "the end of the node's own WAL was not found"),
+    ROW(HF_REJOIN_REWIND, fork_unknown, "no timeline in common with the source"),
+    ROW(HF_REJOIN_REWIND, not_diverged, "nothing lies beyond the fork"),
 };
+#undef ROW
 
 struct hf_rejoin_choice hf_rejoin_choose(const struct hf_rejoin_facts *facts,
                                          enum hf_rejoin_way from)
@@ -72,9 +93,8 @@ struct hf_rejoin_choice hf_rejoin_choose(const struct hf_rejoin_facts *facts,
     struct hf_rejoin_choice c = {.way = from};
     for (size_t i = 0; i < sizeof(TABLE) / sizeof(TABLE[0]); i++) {
         if (TABLE[i].way == c.way && TABLE[i].forbids(facts)) {
+            c.passed[c.way] = TABLE[i].reason;
             c.way = (enum hf_rejoin_way)(c.way + 1);
-            c.reason = TABLE[i].reason;
-            c.text = TABLE[i].text;
         }
     }
     HF_ASSERT(c.way < HF_REJOIN_WAYS);
@@ -84,6 +104,6 @@ struct hf_rejoin_choice hf_rejoin_choose(const struct hf_rejoin_facts *facts,
 const char *hf_rejoin_way_name(enum hf_rejoin_way way)
 {
     static const char *const names[HF_REJOIN_WAYS] = {
-        [HF_REJOIN_REWIND] = "rewind", [HF_REJOIN_COPY] = "copy"};
+        [HF_REJOIN_FOLLOW] = "follow", [HF_REJOIN_REWIND] = "rewind", [HF_REJOIN_COPY] = "copy"};
     return way < HF_REJOIN_WAYS ? names[way] : "?";
 }

@@ -12,6 +12,7 @@
 
 /* In the order in which they are tried. */
 enum hf_rejoin_way {
+    HF_REJOIN_FOLLOW, /* the directory is started as it is */
     HF_REJOIN_REWIND, /* pg_rewind: only what differs from the source is fetched */
     HF_REJOIN_COPY,   /* the directory is emptied, pg_basebackup */
     HF_REJOIN_WAYS
@@ -30,18 +31,21 @@ struct hf_rejoin_facts {
     uint64_t source_system_id;
 };
 
+/* Why a way does not fit: a word for logs, and a text for people. NULL: it was not passed over. */
+struct hf_rejoin_reason {
+    const char *word;
+    const char *text;
+};
+
 struct hf_rejoin_choice {
     enum hf_rejoin_way way;
-    /* Why the way before it does not fit: a word for logs, and a text for people. NULL: nothing
-     * was passed over. */
-    const char *reason;
-    const char *text;
+    struct hf_rejoin_reason passed[HF_REJOIN_WAYS];
 };
 
 /* The first way at or after `from` that fits. */
 struct hf_rejoin_choice hf_rejoin_choose(const struct hf_rejoin_facts *facts,
                                          enum hf_rejoin_way from);
-/* "rewind", "copy". Never NULL. */
+/* "follow", "rewind", "copy". Never NULL. */
 const char *hf_rejoin_way_name(enum hf_rejoin_way way);
 
 #endif

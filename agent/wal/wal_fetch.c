@@ -224,23 +224,35 @@ static hf_result check_segment(const struct hf_site *site, const struct hf_wal_f
     return check_line(site, &name, size, fetch, err);
 }
 
-/* The history of a number below the line that recovery is to reach, and no repository has it: it
- * was reserved and never used, or is lost with a region. A standby looks for the newest timeline by
- * counting up to the first history that is missing (PostgreSQL: access/timeline.c,
- * findNewestTimeLine): it must not stop there. The line's own history names every ancestor. */
-static hf_result unused_history(const struct hf_site *site, const struct hf_wal_fetch *fetch,
-                                hf_tli timeline, struct hf_buf *plain, struct hf_err *err)
+/* A standby looks for the newest timeline by counting up to the first history that is missing, and
+ * makes what it finds its goal (PostgreSQL: access/timeline.c, findNewestTimeLine). So a number
+ * below the line that was reserved and never used, or is no ancestor of it, or is lost with a
+ * region, must not end the count; and while the line's own history cannot be had, nothing below it
+ * is answered: a start with such a number as its goal never finds its checkpoint. */
+static hf_result below_the_line(const struct hf_site *site, hf_tli line, hf_tli timeline,
+                                hf_result found, struct hf_buf *plain, struct hf_err *err)
 {
-    struct hf_err why;
-    hf_tli target = fetch->target;
-    hf_result known = hf_done();
-    if (target.v == 0) {
-        known = newest_line(site, fetch->hint, &target, &why);
+    struct hf_history h;
+    HF_TRY(history_of(site, line, &h, err));
+    if (hf_ok(found) && hf_history_end_of(&h, timeline).v != 0) {
+        return hf_done();
     }
-    if (!hf_ok(known) || timeline.v >= target.v) {
-        return hf_fail(err, HF_E_NOT_FOUND, "no repository has it");
-    }
+    hf_buf_reset(plain);
     return hf_buf_append(plain, HF_HISTORY_UNUSED, sizeof(HF_HISTORY_UNUSED) - 1, err);
+}
+
+static hf_result fetch_history(const struct hf_site *site, const struct hf_wal_fetch *fetch,
+                               hf_tli timeline, hf_result found, struct hf_buf *plain,
+                               struct hf_err *err)
+{
+    hf_tli line = fetch->target;
+    if (line.v == 0) {
+        HF_TRY(newest_line(site, fetch->hint, &line, err));
+    }
+    if (timeline.v < line.v) {
+        return below_the_line(site, line, timeline, found, plain, err);
+    }
+    return hf_ok(found) ? found : hf_fail(err, HF_E_NOT_FOUND, "no repository has it");
 }
 
 hf_result hf_wal_fetch(const struct hf_site *site, const struct hf_wal_fetch *fetch,
@@ -256,8 +268,8 @@ hf_result hf_wal_fetch(const struct hf_site *site, const struct hf_wal_fetch *fe
     bool small = name.kind == HF_WAL_HISTORY || name.kind == HF_WAL_BACKUP;
     HF_BUF(plain, small ? HISTORY_MAX_BYTES : HF_WAL_OBJECT_MAX);
     hf_result found = from_anywhere(site, &name, parsed_with, &plain, err);
-    if (found.code == HF_E_NOT_FOUND && name.kind == HF_WAL_HISTORY) {
-        found = unused_history(site, fetch, name.timeline, &plain, err);
+    if ((hf_ok(found) || found.code == HF_E_NOT_FOUND) && name.kind == HF_WAL_HISTORY) {
+        found = fetch_history(site, fetch, name.timeline, found, &plain, err);
     }
     HF_TRY(found);
     if (name.kind == HF_WAL_SEGMENT) {

@@ -3,7 +3,9 @@
  * archive-get: one file of the archive from whichever repository has it (rules W3, W4). Blocking.
  * Invariants: HF_E_NOT_FOUND only after every configured repository answered that it has none, or
  * by the fork rule; a file at `path` is whole and durable, or not there. The history of a number
- * below the line that nobody has is answered by HF_HISTORY_UNUSED, which names no ancestor.
+ * below the line that nobody has, or that is no ancestor of the line, is answered by
+ * HF_HISTORY_UNUSED, which names no ancestor; none below the line while the line's own history
+ * cannot be had (HF_E_AGAIN).
  */
 #ifndef HF_AGENT_WAL_FETCH_H
 #define HF_AGENT_WAL_FETCH_H

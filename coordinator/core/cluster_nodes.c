@@ -103,8 +103,9 @@ static bool attach(const struct hf_cluster_view *v, struct hf_decision *out,
             attach_command(v, out, n, primary, HF_COMMAND_FOLLOW);
         } else {
             hf_decide_warn(out,
-                           "DIVERGED: %s has WAL that the primary does not have; that is "
-                           "saved, then the node is rewound or copied anew",
+                           "DIVERGED: the WAL of %s does not end in the primary's last two "
+                           "timelines; what the primary lacks is saved, then the node follows, is "
+                           "rewound or copied anew",
                            n->name.s);
             attach_command(v, out, n, primary, HF_COMMAND_COPY);
         }

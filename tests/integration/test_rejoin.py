@@ -5,6 +5,7 @@ import json
 import os
 import re
 import shutil
+import signal
 import subprocess
 import threading
 import time
@@ -269,7 +270,7 @@ def test_an_agent_that_dies_within_a_rewind_leaves_nothing_that_starts(fork, poi
     assert fork.scene.signal_file(old)  # whoever starts it outside of Holdfast
     fork.command(old, "copy", new)
     fork.follows(old, new, 1004)
-    assert "reason=half_made" in fork.events(old, "REJOIN_NOT_REWOUND", since)[0]
+    assert "reason=half_made" in fork.events(old, "REJOIN_PASSED_OVER", since)[0]
     fork.whole(old)
 
 
@@ -413,3 +414,51 @@ def test_a_standby_that_followed_too_far_is_rewound(fork):
     # The old primary after it: the source that it finds now is the same.
     fork.command(fork.other, "copy", new)
     fork.follows(fork.other, new, 1010)
+
+
+def away(fork, region):
+    """The region's node is away while the cluster goes two histories further than it knows."""
+    fork.lab.agents[region].stop()
+    os.kill(fork.lab.postmaster(region), signal.SIGINT)
+    wait_until("its PostgreSQL to end", 30, lambda: not fork.lab.postgres_processes(region))
+    for number in (-21, -22):
+        old, new = fork.part(lost=(number,))
+        fork.command(old, "copy", new)
+        fork.follows(old, new, 1000 - number)
+    return fork.leader
+
+
+def comes_back(fork, region, **environment):
+    fork.lab.agents[region].start(env=environment or None)
+    fork.script.wait(fork.node(region), "its new agent", lambda b: b["state"] == "down", 30)
+    fork.scene.prepare(fork.node(region), fork.scene.epoch)
+
+
+def test_who_was_away_for_two_timelines_follows_as_it_is(fork):
+    """Its WAL is the source's from beginning to end: nothing to save, to rewind or to copy."""
+    source = away(fork, "ap")
+    path, inode = relation(fork, "ap")
+    before, since = set(salvaged(fork, "ap")), len(fork.log("ap"))
+    comes_back(fork, "ap")
+    with Watch(fork.lab, "ap") as watch:
+        fork.command("ap", "copy", source)
+        fork.follows("ap", source, 1031)
+    watch.check()
+    assert "way=follow" in fork.events("ap", "REJOIN_DONE", since)[0]
+    assert os.stat(path).st_ino == inode
+    assert set(salvaged(fork, "ap")) == before
+    fork.whole("ap")
+
+
+def test_who_follows_and_gets_no_wal_is_copied(fork):
+    source = away(fork, "ap")
+    _, inode = relation(fork, "ap")
+    since = len(fork.log("ap"))
+    comes_back(fork, "ap", HF_FAULT="rejoin.stream=error")
+    fork.command("ap", "copy", source)
+    fork.follows("ap", source, 1032)
+    assert "way=follow" in fork.events("ap", "REJOIN_WAY_FAILED", since)[0]
+    assert "reason=not_diverged" in fork.events("ap", "REJOIN_PASSED_OVER", since)[0]
+    assert "way=copy" in fork.events("ap", "REJOIN_DONE", since)[0]
+    assert relation(fork, "ap")[1] != inode
+    fork.whole("ap")

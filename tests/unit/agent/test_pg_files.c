@@ -13,6 +13,7 @@
 #include <cmocka.h>
 
 #include "agent/node/op.h"
+#include "agent/node/op_history.h"
 #include "agent/node/pgconf.h"
 #include "agent/node/socket.h"
 #include "common/io/fault.h"
@@ -216,6 +217,60 @@ static void test_socket_faults(void **state)
     assert_true(hf_ok(hf_fault_configure(NULL, &err)));
 }
 
+/* --- histories that lead nowhere --- */
+
+static void make(const char *name)
+{
+    char path[300];
+    struct hf_err err;
+    snprintf(path, sizeof(path), "%s/pg_wal/%s", directory, name);
+    assert_true(hf_ok(hf_file_write_durable(path, "1\t0/3000100\tx\n", 14, 0600, &err)));
+}
+
+static bool there(const char *name)
+{
+    char path[300];
+    snprintf(path, sizeof(path), "%s/pg_wal/%s", directory, name);
+    return hf_file_exists(path);
+}
+
+static void test_a_history_above_all_wal_is_no_goal(void **state)
+{
+    (void)state;
+    struct hf_err err;
+    char wal[100];
+    char status[120];
+    snprintf(wal, sizeof(wal), "%s/pg_wal", directory);
+    snprintf(status, sizeof(status), "%s/archive_status", wal);
+    assert_true(hf_ok(hf_dir_make(wal, 0700, &err)));
+    assert_true(hf_ok(hf_dir_make(status, 0700, &err)));
+    static const char *const stay[] = {
+        "000000080000000000000001", "000000090000000000000002",
+        "00000007.history",         "00000008.history",
+        "00000009.history",         "archive_status/00000009.history.ready"};
+    static const char *const go[] = {"0000000A.history", "0000000B.history",
+                                     "archive_status/0000000B.history.ready",
+                                     "archive_status/0000000A.history.done"};
+    for (size_t i = 0; i < sizeof(stay) / sizeof(stay[0]); i++) {
+        make(stay[i]);
+    }
+    for (size_t i = 0; i < sizeof(go) / sizeof(go[0]); i++) {
+        make(go[i]);
+    }
+    assert_int_equal(hf_op_history_newest(wal, true).v, 11);
+    assert_int_equal(hf_op_history_newest(wal, false).v, 9);
+    /* pg_control may know of a timeline that no segment is left of. */
+    assert_true(hf_ok(hf_op_history_forget_above(wal, HF_TLI(11), &err)));
+    assert_true(there("0000000A.history") && there("0000000B.history"));
+    assert_true(hf_ok(hf_op_history_forget_above(wal, HF_TLI(8), &err)));
+    for (size_t i = 0; i < sizeof(stay) / sizeof(stay[0]); i++) {
+        assert_true(there(stay[i]));
+    }
+    for (size_t i = 0; i < sizeof(go) / sizeof(go[0]); i++) {
+        assert_false(there(go[i]));
+    }
+}
+
 int main(void)
 {
 #define T(f) cmocka_unit_test_setup_teardown(f, setup, teardown)
@@ -225,6 +280,7 @@ int main(void)
         cmocka_unit_test(test_quoting),
         cmocka_unit_test(test_end_of_a_record),
         cmocka_unit_test(test_lines_of_waldump),
+        T(test_a_history_above_all_wal_is_no_goal),
         T(test_socket),
         T(test_socket_faults),
     };

@@ -32,12 +32,32 @@ static const struct hf_rejoin_facts FIT = {.has_data = true,
 static void test_what_fits_is_rewound(void **state)
 {
     (void)state;
-    struct hf_rejoin_choice c = hf_rejoin_choose(&FIT, HF_REJOIN_REWIND);
+    struct hf_rejoin_choice c = hf_rejoin_choose(&FIT, HF_REJOIN_FOLLOW);
     assert_int_equal(c.way, HF_REJOIN_REWIND);
-    assert_null(c.reason);
+    assert_string_equal(c.passed[HF_REJOIN_FOLLOW].word, "diverged");
+    assert_null(c.passed[HF_REJOIN_REWIND].word);
     c = hf_rejoin_choose(&FIT, HF_REJOIN_COPY); /* the rewind failed */
     assert_int_equal(c.way, HF_REJOIN_COPY);
-    assert_null(c.reason);
+    for (int i = 0; i < HF_REJOIN_WAYS; i++) {
+        assert_null(c.passed[i].word);
+    }
+}
+
+static void test_what_did_not_diverge_follows_as_it_is(void **state)
+{
+    (void)state;
+    struct hf_rejoin_facts facts = FIT;
+    facts.diverged = false;
+    facts.pages_logged = false; /* asks for nothing that only a rewind needs */
+    struct hf_rejoin_choice c = hf_rejoin_choose(&facts, HF_REJOIN_FOLLOW);
+    assert_int_equal(c.way, HF_REJOIN_FOLLOW);
+    assert_null(c.passed[HF_REJOIN_FOLLOW].word);
+    /* When no WAL came, there is nothing to rewind either. */
+    facts.pages_logged = true;
+    c = hf_rejoin_choose(&facts, HF_REJOIN_REWIND);
+    assert_int_equal(c.way, HF_REJOIN_COPY);
+    assert_string_equal(c.passed[HF_REJOIN_REWIND].word, "not_diverged");
+    assert_null(c.passed[HF_REJOIN_FOLLOW].word);
 }
 
 static void test_what_does_not_fit_is_copied_and_says_why(void **state)
@@ -46,7 +66,7 @@ static void test_what_does_not_fit_is_copied_and_says_why(void **state)
     struct row {
         const char *reason;
         struct hf_rejoin_facts facts;
-    } rows[9];
+    } rows[8];
     size_t n = 0;
 #define ROW(why, member, value)                                                                    \
     rows[n] = (struct row){.reason = (why), .facts = FIT};                                         \
@@ -56,23 +76,31 @@ static void test_what_does_not_fit_is_copied_and_says_why(void **state)
     ROW("other_version", version, 14);
     ROW("other_version", version, 0);
     ROW("other_system", system_id, 8);
-    ROW("pages_not_logged", pages_logged, false);
     ROW("end_unknown", end_known, false);
     ROW("fork_unknown", fork_known, false);
-    ROW("not_diverged", diverged, false);
+    ROW("pages_not_logged", pages_logged, false);
 #undef ROW
     for (size_t i = 0; i < n; i++) {
-        struct hf_rejoin_choice c = hf_rejoin_choose(&rows[i].facts, HF_REJOIN_REWIND);
+        struct hf_rejoin_choice c = hf_rejoin_choose(&rows[i].facts, HF_REJOIN_FOLLOW);
         assert_int_equal(c.way, HF_REJOIN_COPY);
-        assert_string_equal(c.reason, rows[i].reason);
-        assert_non_null(c.text);
+        assert_string_equal(c.passed[HF_REJOIN_REWIND].word, rows[i].reason);
+        assert_non_null(c.passed[HF_REJOIN_REWIND].text);
+        /* A directory like that is not started as it is either, diverged or not. */
+        rows[i].facts.diverged = false;
+        c = hf_rejoin_choose(&rows[i].facts, HF_REJOIN_FOLLOW);
+        if (strcmp(rows[i].reason, "pages_not_logged") != 0) {
+            assert_int_equal(c.way, HF_REJOIN_COPY);
+            assert_string_equal(c.passed[HF_REJOIN_FOLLOW].word, rows[i].reason);
+        }
     }
     /* The first of several reasons is the one that is named; nothing forbids the last way. */
     static const struct hf_rejoin_facts nothing = {.half_made = true};
-    struct hf_rejoin_choice c = hf_rejoin_choose(&nothing, HF_REJOIN_REWIND);
-    assert_string_equal(c.reason, "half_made");
+    struct hf_rejoin_choice c = hf_rejoin_choose(&nothing, HF_REJOIN_FOLLOW);
+    assert_string_equal(c.passed[HF_REJOIN_FOLLOW].word, "half_made");
+    assert_string_equal(c.passed[HF_REJOIN_REWIND].word, "half_made");
     assert_string_equal(hf_rejoin_way_name(c.way), "copy");
     assert_string_equal(hf_rejoin_way_name(HF_REJOIN_REWIND), "rewind");
+    assert_string_equal(hf_rejoin_way_name(HF_REJOIN_FOLLOW), "follow");
 }
 
 /* --- the fork ------------------------------------------------------------------------------- */
@@ -259,6 +287,7 @@ int main(void)
 {
     const struct CMUnitTest tests[] = {
         cmocka_unit_test(test_what_fits_is_rewound),
+        cmocka_unit_test(test_what_did_not_diverge_follows_as_it_is),
         cmocka_unit_test(test_what_does_not_fit_is_copied_and_says_why),
         cmocka_unit_test(test_where_they_part),
         cmocka_unit_test(test_which_files_hold_what_lies_beyond),

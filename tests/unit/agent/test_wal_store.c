@@ -358,6 +358,16 @@ static void the_newest_epoch_names_the_line(void **state)
     assert_int_equal(fetch(s, 3, 2, 0, 2), HF_E_NOT_FOUND); /* 3 does not descend from 2 */
 }
 
+static void assert_history(struct scene *s, const char *name, uint32_t target, uint32_t hint,
+                           const char *expected)
+{
+    struct hf_err err = {0};
+    HF_BUF(text, 4096);
+    OK(fetch_as(s, name, target, hint, &err));
+    OK(hf_file_read(s->target, &text, &err));
+    assert_string_equal(hf_buf_text(&text), expected);
+}
+
 /* A standby counts up to the first history that is missing: a number that was never used, or whose
  * history is lost with a region, must not end its search below the cluster's line. */
 static void a_number_below_the_line_has_a_history(void **state)
@@ -367,14 +377,33 @@ static void a_number_below_the_line_has_a_history(void **state)
     archive_text(&s->g, &s->site, 0, "00000003.history", FORK);
     REFUSED(HF_E_NOT_FOUND, fetch_as(s, "00000002.history", 2, 0, &err)); /* the line itself */
     REFUSED(HF_E_NOT_FOUND, fetch_as(s, "00000004.history", 0, 3, &err)); /* above it */
-    OK(fetch_as(s, "00000002.history", 0, 3, &err));
-    HF_BUF(text, 4096);
-    OK(hf_file_read(s->target, &text, &err));
-    assert_string_equal(hf_buf_text(&text), HF_HISTORY_UNUSED);
-    OK(fetch_as(s, "00000003.history", 0, 3, &err));
-    hf_buf_reset(&text);
-    OK(hf_file_read(s->target, &text, &err));
-    assert_string_equal(hf_buf_text(&text), FORK);
+    assert_history(s, "00000002.history", 0, 3, HF_HISTORY_UNUSED);
+    assert_history(s, "00000003.history", 0, 3, FORK);
+}
+
+/* Counting up would end at such a number, and a server that starts with it as its goal finds no
+ * checkpoint: it waits until somebody starts it again. */
+static void nothing_below_a_line_without_a_history_is_answered(void **state)
+{
+    struct scene *s = *state;
+    struct hf_err err = {0};
+    archive_text(&s->g, &s->site, 0, "00000002.history", FORK);
+    REFUSED(HF_E_AGAIN, fetch_as(s, "00000002.history", 0, 4, &err)); /* there, but of the past? */
+    REFUSED(HF_E_AGAIN, fetch_as(s, "00000003.history", 0, 4, &err)); /* reserved, never used */
+    REFUSED(HF_E_NOT_FOUND, fetch_as(s, "00000004.history", 0, 4, &err));
+    archive_text(&s->g, &s->site, 0, "00000004.history", "1\t0/380000\tx\n2\t0/580000\tx\n");
+    assert_history(s, "00000002.history", 0, 4, FORK);
+    assert_history(s, "00000003.history", 0, 4, HF_HISTORY_UNUSED);
+}
+
+/* The history of a promotion that was lost, whose WAL the line does not contain. */
+static void who_is_no_ancestor_of_the_line_is_no_goal(void **state)
+{
+    struct scene *s = *state;
+    archive_text(&s->g, &s->site, 0, "00000002.history", "1\t0/380000\tlost\n");
+    archive_text(&s->g, &s->site, 0, "00000003.history", FORK);
+    assert_history(s, "00000002.history", 0, 3, HF_HISTORY_UNUSED);
+    assert_history(s, "00000002.history", 2, 3, "1\t0/380000\tlost\n"); /* asked for expressly */
 }
 
 static void a_line_needs_every_repository_or_the_leader(void **state)
@@ -519,6 +548,8 @@ int main(void)
         TEST(never_past_the_fork),
         TEST(the_newest_epoch_names_the_line),
         TEST(a_number_below_the_line_has_a_history),
+        TEST(nothing_below_a_line_without_a_history_is_answered),
+        TEST(who_is_no_ancestor_of_the_line_is_no_goal),
         TEST(a_line_needs_every_repository_or_the_leader),
         TEST(a_failing_step_leaves_nothing_half),
         TEST(direct_work),
