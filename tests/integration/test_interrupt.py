@@ -15,18 +15,16 @@ pytestmark = pytest.mark.cluster
 
 
 class DemoProgram:
-    """The demo as a program of its own, its output read line by line."""
+    """deploy/demo as a user calls it, its output read line by line."""
 
-    def __init__(self, store, output):
+    def __init__(self, store, output, *options):
         self.path, self.directory, self.traces = str(output), None, None
         with open(self.path, "wb") as out:
             # a test that was started in the background ignores SIGINT, and so would its children
             self.child = subprocess.Popen(
-                ["env", "--default-signal=INT", "/usr/bin/python3", "-m", "holdfast_lab.demo",
-                 "--build", build_dir(), "--store", store],
-                stdin=subprocess.DEVNULL, stdout=out, stderr=out, start_new_session=True,
-                env={**os.environ, "PYTHONPATH": os.path.join(TOP, "deploy", "lab"),
-                     "PYTHONDONTWRITEBYTECODE": "1"})
+                ["env", "--default-signal=INT", os.path.join(TOP, "deploy", "demo"),
+                 "--build", build_dir(), "--store", store, *options],
+                stdin=subprocess.DEVNULL, stdout=out, stderr=out, start_new_session=True)
 
     def __enter__(self):
         line = self.line("laboratory in ", 60)

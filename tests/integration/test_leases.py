@@ -1,7 +1,9 @@
 # SPDX-License-Identifier: Apache-2.0
 """Leases on real parts: who may write, and what must not cost a write."""
 import contextlib
+import os
 import re
+import signal
 import time
 import urllib.request
 
@@ -107,6 +109,26 @@ def test_freezing_the_etcd_leader_costs_no_write(cluster):
         unharmed(cluster, client, before, 1.5)
 
 
+def test_losing_etcd_for_five_leases_costs_no_write(cluster):
+    """No coordinator can lead. The primary asks every candidate, and all of them promise (L4)."""
+    region = healthy(cluster)
+    before, postmaster = epoch(cluster), cluster.postmaster(region)
+    down = [name for name in cluster.regions if name != region]
+    with Client(cluster, "etcd-gone") as client:
+        for name in down:
+            cluster.etcd[name].freeze()
+        frozen_at = time.time()
+        time.sleep(5 * LEASE_S)
+        log = client.log()
+        assert client.failures() == []
+        assert max(log.acked.values()) > frozen_at + 4.5 * LEASE_S
+        for name in down:
+            cluster.etcd[name].thaw()
+        wait_until("a leader", 30, cluster.api.leader)
+        unharmed(cluster, client, before, 1.5)
+    assert cluster.postmaster(region) == postmaster
+
+
 def acknowledged(clients, killed_at):
     """Instants of acknowledgements by sessions opened before the kill, and by later ones. (The
     next primary may be the same node, restarted: its address says nothing.)"""
@@ -170,3 +192,26 @@ def test_frozen_agent_is_fenced_and_another_node_takes_over(cluster):
         assert_loss_as_predicted(client, operation, primary)
     assert wait_until("the old primary to answer", 30, lambda: cluster.server(region).answer(
         "SELECT pg_is_in_recovery()")) == [(True,)]
+
+
+def test_what_is_lost_with_a_region_is_within_the_prediction(cluster):
+    """The primary's senders stand still while it acknowledges: that much is gone with the region,
+    and the plan has said so before it promoted."""
+    region = healthy(cluster)
+    known = len(cluster.api.operations("failover"))
+    with Client(cluster, "lost-rows") as client:
+        senders = [pid for pid, in cluster.server(region).query(
+            "SELECT pid FROM pg_stat_replication")]
+        assert len(senders) >= len(cluster.regions) - 1
+        for pid in senders:
+            os.kill(pid, signal.SIGSTOP)
+        client.more(100)
+        cluster.kill_region(region)
+        operation = finished(cluster, after=known)
+        assert operation["result"] == "done"
+        client.more(50)
+        primary = next(r for r in cluster.regions if cluster.node(r) == operation["to"])
+        found = assert_loss_as_predicted(client, operation, primary)
+        assert len(found.lost) >= 100, found
+    cluster.start_region(region)
+    assert healthy(cluster, 180) == primary

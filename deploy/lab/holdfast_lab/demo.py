@@ -17,7 +17,7 @@ import psycopg2
 from . import dns, ledger, postgres, repository
 from .config import NAME
 from .lab import Laboratory, end_on_signals
-from .process import LabError, wait_until
+from .process import LabError, processes_below, wait_until
 from .story import StepFailed, Story
 
 LEASE_S = 6
@@ -148,11 +148,13 @@ class Demo:
         exposure = lab.status()["exposure"]
         story.line(f"measured exposure just before: {exposure['ms']} ms, "
                    f"{size(exposure['bytes'])}")
+        leader = wait_until("a leading coordinator", 30, lab.api.leader)
+        story.line(f"the leading coordinator is that of {leader}")
         began = time.monotonic()
         self.killed_at = time.time()
         killed = lab.kill_region(self.eu)
         took = (time.monotonic() - began) * 1000
-        story.check(lab.postmaster(self.eu) is None and not lab.postgres_processes(self.eu),
+        story.check(not processes_below(lab.region_dir(self.eu)),
                     f"{killed} processes gone within {took:.0f} ms: PostgreSQL, agent, fencer, "
                     "etcd, coordinator" + (", S3" if lab.store == "s3" else ", repository"))
 
@@ -204,7 +206,10 @@ class Demo:
                  ("lead", "promotion begun"), ("route", "new primary writable"),
                  ("repoint", "name moved and verified"),
                  ("done", "verified from outside, plan done")]
-        return [(text, seconds(at[key]) - self.killed_at) for key, text in names if at.get(key)]
+        missing = [key for key, _ in names if not at.get(key)]
+        self.story.check(not missing, "the plan's record has the time of each step"
+                         + (f", but not of {', '.join(missing)}" if missing else ""))
+        return [(text, seconds(at[key]) - self.killed_at) for key, text in names]
 
     def check_loss(self, operation):
         """Lost by the client's own log, against the prediction that the plan persisted."""
@@ -216,11 +221,12 @@ class Demo:
         predicted_ms, predicted = operation["predicted_ms"], operation["predicted_bytes"]
         text = f"predicted at most {size(predicted)} / {predicted_ms} ms (persisted before the " \
                f"promotion), lost {len(found.lost)} acknowledged commits"
-        age = 0.0
+        age, least = 0.0, len(found.lost) * ledger.ROW_WAL_BYTES
         if found.lost:
             age = (last[0] - log.acked[found.lost[0]]) * 1000
             text += f", the oldest {age:.0f} ms before the last acknowledgement"
-        within = not found.lost or (predicted_ms is not None and age <= float(predicted_ms))
+        within = not found.lost or (predicted_ms is not None and age <= float(predicted_ms)
+                                    and predicted is not None and least <= int(predicted))
         self.lost = set(found.lost)
         self.story.check(not found.invented and not found.altered,
                          "every row that is there was sent by the client, with this content")

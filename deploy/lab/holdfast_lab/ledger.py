@@ -2,6 +2,8 @@
 """What the writer was promised against what the database has."""
 import json
 
+ROW_WAL_BYTES = 100  # of WAL at least for a row that was committed alone: its insert and its commit
+
 
 def filler(client, number, size):
     """What the writer puts into this row: other text in each, so that rows cannot be mixed up."""
