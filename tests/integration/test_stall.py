@@ -1,6 +1,7 @@
 # SPDX-License-Identifier: Apache-2.0
-"""The event loops of the real agent and the real coordinator never wait for a peer: PostgreSQL and
-the S3 gateway stand still while WAL is archived and a backup is taken.
+"""The event loops of the real agent and the real coordinator never wait for a peer: PostgreSQL, the
+history database, an etcd member and the S3 gateway stand still while WAL is archived and a backup
+is taken.
 
 Both programs measure the longest time that their callbacks kept the loop (20 ms is the limit on an
 idle machine), but on a busy one that time is mostly the wait for a processor. What blocking is does
@@ -25,6 +26,7 @@ import urllib.request
 import pytest
 from conftest import plain_build_dir
 from holdfast_lab.lab import Laboratory
+from holdfast_lab.process import processes_below
 from watch import healthy
 
 pytestmark = pytest.mark.cluster
@@ -136,20 +138,23 @@ def send(pids, number):
 
 
 def stand_still(lab, region, seconds):
-    """PostgreSQL's processes, then the region's S3 gateway, stop for a while each."""
-    pids = lab.postgres_processes(region)
+    """PostgreSQL's processes and the history's, then an etcd member, then the region's S3 gateway
+    stop for a while each."""
+    pids = lab.postgres_processes(region) + processes_below(lab.history.directory)
     send(pids, signal.SIGSTOP)
     try:
         time.sleep(seconds)
     finally:
         send(pids, signal.SIGCONT)
+    daemons = [lab.etcd[region]]
     if region in lab.gateways:
-        gateway = lab.gateways[region].daemons["gateway"]
-        gateway.freeze()
+        daemons.append(lab.gateways[region].daemons["gateway"])
+    for daemon in daemons:
+        daemon.freeze()
         try:
             time.sleep(seconds)
         finally:
-            gateway.thaw()
+            daemon.thaw()
 
 
 def test_no_loop_waits_for_a_peer(lab):
