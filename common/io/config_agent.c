@@ -283,7 +283,7 @@ static const struct hf_option BACKUP_OPTIONS[] = {
     {.key = "pack_size",
      .type = HF_OPTION_SIZE,
      .min = 1 << 20,
-     .max = INT64_C(1) << 30,
+     .max = 64 << 20,
      .fallback = "64MB",
      .doc = "largest object of a backup",
      HF_OPTION_AT(struct hf_config_agent, backup.pack_size)},

@@ -16,6 +16,8 @@ from holdfast_lab.process import as_user, clean_environment, wait_until
 
 BIN = "/usr/lib/postgresql/15/bin"
 USER = "postgres" if os.getuid() == 0 else None
+PACK_SIZE = 1 << 20  # the least that the configuration allows
+
 FAULTS = ["keys.prepare", "backup.begin", "backup.read", "backup.pack", "backup.map",
           "backup.pending", "backup.manifest"]
 
@@ -118,7 +120,7 @@ class Host:
             shutil.chown(self.path("cfg/second"), USER)
         second = f"\n  far: {{type: posix, path: \"{self.path('cfg/second')}\"}}\nencryption"
         with open(self.config, "w", encoding="ascii") as f:
-            f.write(text.replace("\nencryption", second))
+            f.write(text.replace("\nencryption", second) + f"backup: {{pack_size: {PACK_SIZE >> 20}MB}}\n")
         return self
 
     def backup(self, *words):
@@ -190,7 +192,8 @@ def test_it_is_complete_in_every_repository(backed_up):
 
 def test_packs_keep_their_bound_and_hold_no_plaintext(backed_up):
     packs = backed_up.files("backup/*/pack-*")
-    assert packs and all(os.path.getsize(p) <= 64 << 20 for p in packs)
+    assert len(packs) > 1 and all(os.path.getsize(p) <= PACK_SIZE for p in packs)
+    assert max(os.path.getsize(p) for p in packs) > PACK_SIZE / 2
     for pack in packs:
         with open(pack, "rb") as f:
             assert b"x" * 64 not in f.read()
