@@ -120,7 +120,8 @@ class Host:
             shutil.chown(self.path("cfg/second"), USER)
         second = f"\n  far: {{type: posix, path: \"{self.path('cfg/second')}\"}}\nencryption"
         with open(self.config, "w", encoding="ascii") as f:
-            f.write(text.replace("\nencryption", second) + f"backup: {{pack_size: {PACK_SIZE >> 20}MB}}\n")
+            f.write(text.replace("\nencryption", second))
+            f.write(f"backup: {{pack_size: {PACK_SIZE >> 20}MB}}\n")
         return self
 
     def backup(self, *words):
