@@ -364,10 +364,18 @@ static bool choice_failed(const struct hf_cluster_view *v, const struct hf_node_
     return stuck;
 }
 
+/* The old holder, down, goes on on its own timeline: only if it was writable. A choice that never
+ * was ends where it was a standby, and the holder before it wrote on beyond that on the same
+ * timeline. */
+static bool restarts_in_place(const struct hf_cluster_view *v)
+{
+    return hf_name_equal(&v->plan->to, &v->plan->from) && !v->state->owes;
+}
+
 static bool leads_plan(const struct hf_cluster_view *v, const struct hf_node_view *to)
 {
     /* The timeline that is recorded must be the reserved one, or the old holder's own. */
-    bool in_place = hf_name_equal(&v->plan->to, &v->plan->from);
+    bool in_place = restarts_in_place(v);
     return to != NULL && to->seen && to->beat.state == HF_NODE_PRIMARY &&
            to->beat.lease_epoch.v == v->plan->epoch.v && to->beat.lease_remaining.us > 0 &&
            to->beat.timeline.v != 0 &&
@@ -400,7 +408,7 @@ static void step_lead(const struct hf_cluster_view *v, struct hf_decision *out)
     }
     struct hf_command *c = hf_decide_command(out, to, HF_COMMAND_LEAD, plan->epoch);
     c->timeline = plan->timeline;
-    if (hf_name_equal(&plan->to, &plan->from)) {
+    if (restarts_in_place(v)) {
         (void)snprintf(c->body, sizeof c->body, "{\"in_place\":true}");
     }
     const struct hf_node_view *from = hf_view_node(v, &plan->from);
