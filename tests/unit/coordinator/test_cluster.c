@@ -365,6 +365,44 @@ static void failed_choice_burns_another_epoch(void **state_)
     assert_string_equal(out.plan.from.s, "us-1");
 }
 
+/* A choice that never was writable takes a timeline of its own: the holder before it wrote on
+ * beyond its end, on the same one. */
+static void only_who_was_writable_restarts_in_place(void **state_)
+{
+    (void)state_;
+    for (int owes = 0; owes < 2; owes++) {
+        healthy();
+        state.epoch = HF_EPOCH(3);
+        state.primary = name("us-1");
+        state.primary_epoch = HF_EPOCH(3);
+        state.owes = owes == 1;
+        plan = (struct hf_plan){.id = "f-0003",
+                                .kind = HF_PLAN_FAILOVER,
+                                .step = HF_STEP_LEAD,
+                                .epoch = {3},
+                                .from = name("us-1"),
+                                .to = name("us-1"),
+                                .from_epoch = {2},
+                                .timeline = {4},
+                                .parent = {1}};
+        (void)snprintf(state.plan, sizeof state.plan, "f-0003");
+        v.plan = &plan;
+        v.step_since = v.now;
+        decide();
+        const struct hf_command *c = command_to(US, HF_COMMAND_LEAD);
+        assert_non_null(c);
+        assert_int_equal(c->timeline.v, 4);
+        assert_true((strstr(c->body, "in_place") == NULL) == (owes == 1));
+        struct hf_heartbeat *b = &v.nodes[US].beat;
+        b->state = HF_NODE_PRIMARY;
+        b->lease_epoch = HF_EPOCH(3);
+        b->lease_remaining = HF_SEC(5);
+        b->timeline = HF_TLI(1);
+        decide();
+        assert_true(out.write == (owes == 0));
+    }
+}
+
 static void candidates_change_one_version_at_a_time(void **state_)
 {
     (void)state_;
@@ -578,6 +616,7 @@ int main(void)
         cmocka_unit_test(nobody_prepared_nobody_chosen),
         cmocka_unit_test(excess_loss_waits_for_a_person),
         cmocka_unit_test(failed_choice_burns_another_epoch),
+        cmocka_unit_test(only_who_was_writable_restarts_in_place),
         cmocka_unit_test(candidates_change_one_version_at_a_time),
         cmocka_unit_test(nodes_are_attached_by_what_they_hold),
         cmocka_unit_test(a_second_copy_is_a_new_command),

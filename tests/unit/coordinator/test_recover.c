@@ -1,0 +1,491 @@
+/* SPDX-License-Identifier: Apache-2.0
+ *
+ * Restored etcd (L12): when records are not believed, what happens then, and what a recovery
+ * writes.
+ */
+#include <setjmp.h>
+#include <stdarg.h>
+#include <stddef.h>
+#include <stdint.h>
+#include <stdio.h>
+#include <string.h>
+#include <cmocka.h>
+
+#include "tests/unit/coordinator/cluster_scene.h"
+
+static struct hf_err err;
+
+static void settle(void)
+{
+    hf_cluster_view_settle(&v, false);
+}
+
+/* Everybody went on to epoch 3 under us-1, whose timeline is 2; etcd is at epoch 1 under eu-1. */
+static void restored(void)
+{
+    healthy();
+    v.term = 40;
+    for (int i = 0; i < 3; i++) {
+        struct hf_heartbeat *b = &v.nodes[i].beat;
+        b->epoch = HF_EPOCH(3);
+        b->timeline = HF_TLI(2);
+        b->state = i == US ? HF_NODE_PRIMARY : HF_NODE_STANDBY;
+        b->want_lease = i == US;
+        b->lease_epoch = HF_EPOCH(i == US ? 3 : 0);
+        b->lease_remaining = HF_SEC(i == US ? 4 : 0);
+        b->candidates_acked = i == US ? 7 : 0;
+        b->candidates_known = 7;
+        b->streaming = i != US;
+    }
+    v.nodes[EU].beat.surrendered = HF_EPOCH(1);
+    v.outstanding.until = (hf_lclk){0};
+}
+
+static bool asked_for_recovery(const char *named)
+{
+    hf_cluster_view_settle(&v, true);
+    return hf_ok(hf_cluster_recover_request(&v, named, "ops: the disk was lost", &out, &err));
+}
+
+static void refused_with(const char *named, const char *rule)
+{
+    assert_false(asked_for_recovery(named));
+    assert_int_equal(err.code, HF_E_REFUSED);
+    if (strncmp(err.text, rule, strlen(rule)) != 0) {
+        fail_msg("%s instead of %s", err.text, rule);
+    }
+}
+
+/* --- doubt --- */
+
+static void a_healthy_cluster_is_believed(void **state_)
+{
+    (void)state_;
+    healthy();
+    v.term = 40;
+    v.control = HF_GENERATION(1);
+    v.nodes[US].beat.term = 40;
+    v.nodes[US].beat.candidates_known = 2;
+    settle();
+    assert_string_equal(v.doubt, "");
+    decide();
+    assert_false(out.write);
+}
+
+enum evidence {
+    GENERATION,
+    EPOCH,
+    LED,
+    LEADS_LATER,
+    LEADS_TOO,
+    ACKED,
+    KNOWN,
+    TERM,
+    ANOTHER_ETCD,
+    OTHER_CONTROL,
+    EVIDENCES
+};
+
+static void show(enum evidence e)
+{
+    struct hf_heartbeat *us = &v.nodes[US].beat;
+    switch (e) {
+    case GENERATION:
+        us->generation = HF_GENERATION(2);
+        break;
+    case EPOCH:
+        us->epoch = HF_EPOCH(2);
+        break;
+    case LED:
+        us->surrendered = HF_EPOCH(2);
+        break;
+    case LEADS_LATER:
+        state.epoch = us->epoch = HF_EPOCH(2); /* a plan was under way in the snapshot */
+        us->want_lease = true;
+        us->lease_epoch = HF_EPOCH(2);
+        break;
+    case LEADS_TOO:
+        us->want_lease = true;
+        us->lease_epoch = HF_EPOCH(1);
+        break;
+    case ACKED:
+        v.nodes[EU].beat.candidates_acked = 3;
+        break;
+    case KNOWN:
+        us->candidates_known = 3;
+        break;
+    case TERM:
+        us->term = 41;
+        break;
+    case ANOTHER_ETCD:
+        v.control_doubt = "RESTORED: etcd is 2, generation 1 was begun in 1";
+        break;
+    case OTHER_CONTROL:
+        v.control = HF_GENERATION(2);
+        break;
+    case EVIDENCES:
+        break;
+    }
+}
+
+static void any_evidence_stops_everything_for_good(void **state_)
+{
+    (void)state_;
+    for (int e = 0; e < EVIDENCES; e++) {
+        healthy();
+        v.term = 40;
+        v.control = HF_GENERATION(1);
+        eu_lost(); /* a failover would begin */
+        v.nodes[EU].seen = true;
+        show((enum evidence)e);
+        settle();
+        if (strncmp(v.doubt, "RESTORED: ", 10) != 0) {
+            fail_msg("evidence %d is not seen", e);
+        }
+        decide();
+        assert_true(out.write); /* what is written is only that nothing is believed */
+        assert_false(out.write_plan);
+        assert_string_equal(out.state.doubt, v.doubt);
+        assert_int_equal(out.state.epoch.v, state.epoch.v);
+        assert_string_equal(out.warning[0], v.doubt);
+        written();
+        for (int i = 0; i < 3; i++) { /* the evidence goes away; the doubt does not */
+            v.nodes[i].seen = false;
+        }
+        v.control_doubt = NULL;
+        v.control = state.generation;
+        settle();
+        decide();
+        assert_false(out.write);
+        assert_int_equal(out.commands, 0);
+        assert_string_equal(out.warning[0], state.doubt);
+    }
+}
+
+static void what_an_earlier_generation_knew_is_no_evidence(void **state_)
+{
+    (void)state_;
+    healthy();
+    state.generation = HF_GENERATION(2);
+    for (int i = 0; i < 3; i++) {
+        v.nodes[i].beat.generation = HF_GENERATION(i == AP ? 1 : 2);
+    }
+    v.nodes[AP].beat.epoch = HF_EPOCH(9);
+    v.nodes[AP].beat.candidates_known = 90;
+    state.candidates.count = state.acked.count = 1; /* us-1 */
+    settle();
+    assert_string_equal(v.doubt, "");
+    assert_false(v.nodes[AP].seen); /* it counts for nothing */
+    decide();
+    assert_int_equal(out.commands, 0);
+    assert_non_null(strstr(out.warning[out.warnings - 1], "OLD_GENERATION: ap-1"));
+}
+
+static void a_running_plan_is_void(void **state_)
+{
+    (void)state_;
+    static const enum hf_step steps[] = {
+        HF_STEP_PREPARE, HF_STEP_FENCE,   HF_STEP_SELECT, HF_STEP_GAP,   HF_STEP_LOSS,
+        HF_STEP_CONFIRM, HF_STEP_RESERVE, HF_STEP_LEAD,   HF_STEP_ROUTE, HF_STEP_REPOINT,
+        HF_STEP_VERIFY,  HF_STEP_DRAIN,   HF_STEP_STOP};
+    for (size_t i = 0; i < sizeof steps / sizeof steps[0]; i++) {
+        healthy();
+        eu_lost();
+        decide();
+        written();
+        plan.step = steps[i];
+        plan.reasons = HF_REASONS_MAX;
+        v.nodes[US].beat.epoch = HF_EPOCH(7);
+        settle();
+        decide();
+        assert_true(out.write && out.write_plan);
+        assert_int_equal(out.plan.step, HF_STEP_FAILED);
+        assert_string_equal(out.plan.reason[out.plan.reasons - 1], v.doubt);
+        assert_string_equal(out.state.plan, "");
+        assert_string_equal(out.state.doubt, v.doubt);
+    }
+}
+
+static void nothing_is_granted_or_begun_by_hand(void **state_)
+{
+    (void)state_;
+    struct hf_grant_wait wait = {0};
+    struct hf_plan p;
+    healthy();
+    assert_true(hf_grant_ask(&wait, &state, &v.nodes[EU].name, &v.nodes[EU].beat, v.now));
+    (void)snprintf(state.doubt, sizeof state.doubt, "RESTORED: as a test");
+    struct hf_grant grant;
+    struct hf_outstanding outstanding = {0};
+    assert_false(
+        hf_grant_give(&wait, &state, v.ttl, v.margin_ppm, 40, v.now, v.now, &outstanding, &grant));
+    assert_false(hf_grant_ask(&wait, &state, &v.nodes[EU].name, &v.nodes[EU].beat, v.now));
+    settle();
+    assert_false(hf_ok(hf_cluster_plan_preview(&v, "", &p, &err)));
+    assert_int_equal(strncmp(err.text, "RESTORED", 8), 0);
+    assert_false(hf_ok(hf_cluster_plan_request(&v, "", &out, &err)));
+    assert_false(hf_ok(hf_cluster_switch_request(&v, "", &out, &err)));
+    assert_int_equal(strncmp(err.text, "RESTORED", 8), 0);
+}
+
+/* --- recovery --- */
+
+static void the_primary_goes_on(void **state_)
+{
+    (void)state_;
+    restored();
+    assert_true(asked_for_recovery(""));
+    assert_true(out.write && out.write_plan);
+    assert_int_equal(out.state.generation.v, 2);
+    assert_int_equal(out.begin.v, 2);
+    assert_int_equal(out.state.epoch.v, 4);
+    assert_int_equal(out.state.primary_epoch.v, 4);
+    assert_string_equal(out.state.primary.s, "us-1");
+    assert_int_equal(out.state.timeline.v, 2);
+    assert_int_equal(out.state.parent.v, 0);
+    assert_int_equal(out.state.candidates.count, 0); /* its own set is in force, unknown to etcd */
+    assert_true(out.state.candidates.version > 7);
+    assert_int_equal(out.state.follow.count, 3);
+    assert_string_equal(out.state.doubt, "");
+    assert_string_equal(out.plan.id, "r-1001"); /* no id of a plan that was forgotten */
+    assert_int_equal(out.plan.step, HF_STEP_LEAD);
+    assert_non_null(strstr(out.plan.reason[0], "ops: the disk was lost"));
+    written();
+    settle();
+    decide();
+    for (int i = 0; i < 3; i++) {
+        const struct hf_command *c = command_to(i, HF_COMMAND_ADOPT);
+        assert_non_null(c);
+        assert_int_equal(c->from_generation.v, 1);
+        assert_int_equal(c->epoch.v, 4);
+        assert_string_equal(c->node.s, nodes[i]);
+        assert_true((strstr(c->body, "\"lead\":true") != NULL) == (i == US));
+    }
+    assert_int_equal(out.commands, 3);
+    for (int i = 0; i < 3; i++) { /* they follow */
+        struct hf_heartbeat *b = &v.nodes[i].beat;
+        hf_cluster_view_settle(&v, true);
+        v.nodes[i].seen = v.nodes[i].connected = true;
+        *b = (struct hf_heartbeat){.generation = {2},
+                                   .epoch = {4},
+                                   .state = i == US ? HF_NODE_PRIMARY : HF_NODE_STANDBY,
+                                   .system_id = 42,
+                                   .timeline = {2},
+                                   .streaming = i != US,
+                                   .guard = true,
+                                   .want_lease = i == US,
+                                   .lease_epoch = {i == US ? 4 : 0},
+                                   .lease_remaining = HF_SEC(i == US ? 5 : 0)};
+    }
+    settle();
+    decide();
+    written();
+    assert_int_equal(plan.step, HF_STEP_ROUTE);
+}
+
+static void the_epoch_is_above_what_anybody_knows(void **state_)
+{
+    (void)state_;
+    for (int which = 0; which < 6; which++) {
+        restored();
+        struct hf_heartbeat *ap = &v.nodes[AP].beat;
+        uint64_t expected = 12;
+        hf_epoch *const known[] = {&ap->epoch,       &ap->prepared,      &ap->surrendered,
+                                   &ap->lease_epoch, &ap->promise_epoch, &state.epoch};
+        *known[which] = HF_EPOCH(11);
+        assert_true(asked_for_recovery(""));
+        assert_int_equal(out.state.epoch.v, expected);
+        assert_int_equal(out.state.primary_epoch.v, expected);
+    }
+}
+
+static void the_generation_is_above_every_one(void **state_)
+{
+    (void)state_;
+    restored();
+    v.nodes[AP].beat.generation = HF_GENERATION(5);
+    assert_true(asked_for_recovery(""));
+    assert_int_equal(out.state.generation.v, 6);
+    assert_int_equal(out.begin.v, 6);
+    restored();
+    v.control = HF_GENERATION(2); /* another cluster's recovery began it */
+    assert_true(asked_for_recovery(""));
+    assert_int_equal(out.state.generation.v, 2);
+    assert_int_equal(out.begin.v, 0);
+    restored();
+    v.control = HF_GENERATION(2);
+    v.control_doubt = "RESTORED: etcd is another one"; /* ... and then etcd was restored again */
+    assert_true(asked_for_recovery(""));
+    assert_int_equal(out.state.generation.v, 3);
+    assert_int_equal(out.begin.v, 3);
+}
+
+static void what_a_recovery_is_refused_for(void **state_)
+{
+    (void)state_;
+    healthy();
+    v.outstanding.until = (hf_lclk){0};
+    refused_with("", "NOT_RESTORED");
+    restored();
+    v.leader_since = (hf_lclk){v.now.us - 1000000};
+    refused_with("", "LISTENING");
+    restored();
+    state.paused = true;
+    refused_with("", "PAUSED");
+    restored();
+    refused_with("ap-1", "AMBIGUOUS"); /* another one holds a lease */
+    restored();
+    node(EU, HF_NODE_PRIMARY);
+    refused_with("", "AMBIGUOUS");
+    restored();
+    node(US, HF_NODE_STARTING);
+    refused_with("", "BUSY");
+    restored();
+    node(US, HF_NODE_FENCING);
+    refused_with("", "BUSY");
+    restored();
+    node(AP, HF_NODE_UNMANAGED);
+    refused_with("", "UNMANAGED");
+    restored();
+    silence(US, 3500000); /* whom nobody hears may lead */
+    refused_with("", "NODE_SILENT");
+    refused_with("ap-1", "NODE_SILENT");
+    restored();
+    silence(AP, 3500000);
+    v.nodes[US].beat.lease_remaining = HF_US(0);
+    refused_with("", "NODE_SILENT");
+    restored();
+    silence(AP, 3500000); /* ... but not while somebody else's lease runs */
+    assert_true(asked_for_recovery("us-1"));
+    restored();
+    node(US, HF_NODE_DOWN);
+    v.nodes[US].beat.want_lease = false;
+    v.outstanding.until = (hf_lclk){v.now.us + 1000000};
+    refused_with("", "LISTENING");
+}
+
+static void nobody_leads(void)
+{
+    restored();
+    struct hf_heartbeat *us = &v.nodes[US].beat;
+    us->state = HF_NODE_DOWN;
+    us->want_lease = false;
+    us->lease_epoch = HF_EPOCH(0);
+    us->lease_remaining = HF_US(0);
+    us->surrendered = HF_EPOCH(3);
+    us->timeline = HF_TLI(0);
+    v.nodes[EU].beat.timeline = HF_TLI(1);
+}
+
+static void follows(int i)
+{
+    v.nodes[i].seen = v.nodes[i].connected = true;
+    v.nodes[i].beat.generation = state.generation;
+    v.nodes[i].beat.system_id = 42;
+}
+
+static void with_nobody_leading_the_furthest_of_all_is_promoted(void **state_)
+{
+    (void)state_;
+    nobody_leads();
+    refused_with("xx-1", "NO_CANDIDATE");
+    assert_true(asked_for_recovery(""));
+    assert_int_equal(out.plan.step, HF_STEP_PREPARE);
+    assert_int_equal(out.state.epoch.v, 4);
+    assert_int_equal(out.state.fenced.v, 3);
+    assert_int_equal(out.state.candidates.count, 3);
+    written();
+    for (int i = 0; i < 3; i++) {
+        follows(i);
+        prepare_answers(i, 0x5000 + 0x100 * (uint64_t)i);
+        v.nodes[i].beat.final_timeline = HF_TLI(i == EU ? 1 : 2);
+    }
+    v.nodes[AP].beat.state = HF_NODE_PREPARING;
+    v.now.us += 60000000;
+    for (int i = 0; i < 3; i++) {
+        v.nodes[i].seen_at = v.now;
+    }
+    settle();
+    decide();
+    assert_false(out.write); /* only all of them together know what was forgotten */
+    v.nodes[AP].beat.state = HF_NODE_PREPARED;
+    v.nodes[US].beat.surrendered = HF_EPOCH(3);
+    settle();
+    assert_string_equal(v.doubt, "");
+    decide();
+    written();
+    assert_int_equal(plan.step, HF_STEP_FENCE);
+    settle();
+    decide();
+    written();
+    assert_int_equal(plan.step, HF_STEP_SELECT);
+    assert_int_equal(state.fenced.v, 3);
+    settle();
+    decide();
+    written();
+    assert_string_equal(state.primary.s, "ap-1"); /* the furthest on the newest timeline */
+    assert_int_equal(state.timeline.v, 2);
+    assert_false(plan.loss.known); /* who led last is forgotten, and what it had */
+}
+
+static void a_second_recovery_at_once_loses(void **state_)
+{
+    (void)state_;
+    restored();
+    assert_true(asked_for_recovery(""));
+    struct hf_cluster_state first = out.state;
+    assert_true(asked_for_recovery("")); /* by another coordinator, from the same records */
+    assert_int_equal(out.state.generation.v,
+                     first.generation.v); /* etcd compares: one is written */
+    state = first;
+    plan = out.plan;
+    v.plan = &plan;
+    for (int i = 0; i < 3; i++) {
+        v.nodes[i].beat.generation = first.generation;
+        v.nodes[i].beat.epoch = first.epoch;
+        v.nodes[i].beat.candidates_acked = v.nodes[i].beat.candidates_known = 0;
+    }
+    v.nodes[US].beat.lease_epoch = first.epoch;
+    refused_with("", "NOT_RESTORED"); /* and the other finds nothing to recover from */
+}
+
+static void who_knows_a_later_epoch_needs_another_recovery(void **state_)
+{
+    (void)state_;
+    restored();
+    silence(AP, 3500000);
+    assert_true(asked_for_recovery(""));
+    written();
+    v.nodes[AP].connected = true;
+    v.nodes[AP].seen_at = v.now;
+    v.nodes[AP].beat.epoch = HF_EPOCH(9);
+    for (int i = 0; i < 2; i++) {
+        follows(i);
+        v.nodes[i].beat.epoch = state.epoch;
+        v.nodes[i].beat.candidates_acked = v.nodes[i].beat.candidates_known = 0;
+    }
+    v.nodes[US].beat.lease_epoch = state.epoch;
+    settle();
+    assert_string_equal(v.doubt, "");
+    assert_false(v.nodes[AP].seen);
+    decide();
+    assert_null(command_to(AP, HF_COMMAND_ADOPT));
+}
+
+int main(void)
+{
+    const struct CMUnitTest tests[] = {
+        cmocka_unit_test(a_healthy_cluster_is_believed),
+        cmocka_unit_test(any_evidence_stops_everything_for_good),
+        cmocka_unit_test(what_an_earlier_generation_knew_is_no_evidence),
+        cmocka_unit_test(a_running_plan_is_void),
+        cmocka_unit_test(nothing_is_granted_or_begun_by_hand),
+        cmocka_unit_test(the_primary_goes_on),
+        cmocka_unit_test(the_epoch_is_above_what_anybody_knows),
+        cmocka_unit_test(the_generation_is_above_every_one),
+        cmocka_unit_test(what_a_recovery_is_refused_for),
+        cmocka_unit_test(with_nobody_leading_the_furthest_of_all_is_promoted),
+        cmocka_unit_test(a_second_recovery_at_once_loses),
+        cmocka_unit_test(who_knows_a_later_epoch_needs_another_recovery),
+    };
+    return cmocka_run_group_tests(tests, NULL, NULL);
+}
