@@ -137,7 +137,8 @@ static int list(struct hf_cli *cli)
 
 /* --- get ------------------------------------------------------------------------------------ */
 
-/* The place that has all of it; else the first that has something. */
+/* The place that has all of it; else the first that has something. One that does not answer hides
+ * nothing that another has; only when nobody has it, its error is what is said. */
 static hf_result find_place(struct hf_cli *cli, const hf_name *node, const char *id, size_t *ret,
                             struct hf_err *err)
 {
@@ -145,9 +146,17 @@ static hf_result find_place(struct hf_cli *cli, const hf_name *node, const char 
         hf_alloc_array(HF_SALVAGE_ENTRIES_MAX, sizeof(*list));
     bool found = false;
     bool complete = false;
+    hf_result silent = hf_done();
     for (size_t at = 0; at < places(cli); at++) {
         size_t n = 0;
-        HF_TRY(hf_salvage_list(place(cli, at), cli->config, list, HF_SALVAGE_ENTRIES_MAX, &n, err));
+        struct hf_err why;
+        hf_result r =
+            hf_salvage_list(place(cli, at), cli->config, list, HF_SALVAGE_ENTRIES_MAX, &n, &why);
+        if (!hf_ok(r)) {
+            *err = why;
+            silent = r;
+            continue;
+        }
         for (size_t i = 0; i < n; i++) {
             bool this = strcmp(list[i].node.s, node->s) == 0 && strcmp(list[i].id, id) == 0;
             if (this && (!found || (list[i].complete && !complete))) {
@@ -156,6 +165,9 @@ static hf_result find_place(struct hf_cli *cli, const hf_name *node, const char 
                 complete = list[i].complete;
             }
         }
+    }
+    if (!found && !hf_ok(silent)) {
+        return silent;
     }
     return found ? hf_done()
                  : hf_fail(err, HF_E_NOT_FOUND, "nothing was salvaged as %s/%s", node->s, id);

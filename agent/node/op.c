@@ -1,7 +1,12 @@
 /* SPDX-License-Identifier: Apache-2.0 */
 #include "agent/node/op.h"
 
+#include <stdio.h>
+
+#include "agent/node/pgconf.h"
 #include "common/base/mem.h"
+#include "common/io/files.h"
+#include "common/io/log.h"
 
 static void close_sync(struct hf_pg_sync **c)
 {
@@ -42,8 +47,18 @@ hf_result hf_op_probe(struct hf_op *op, struct hf_err *err)
                         "SELECT pg_logical_emit_message(true, 'holdfast', 'probe')", err);
 }
 
+/* An adoption that failed had not put the signal yet: whoever starts the server after its end, it
+ * comes up in recovery (L8). */
 hf_result hf_op_kill(struct hf_op *op, struct hf_err *err)
 {
+    const char *directory = op->env->config->postgresql.data_dir;
+    char version[HF_PATH_SIZE + 16];
+    struct hf_err why;
+    snprintf(version, sizeof(version), "%s/PG_VERSION", directory);
+    if (hf_file_exists(version) && !hf_ok(hf_pgconf_signal_put(directory, &why))) {
+        hf_log(HF_LOG_WARNING, "SIGNAL_NOT_PUT", "a start outside Holdfast would be writable",
+               HF_KV_ERR(&why));
+    }
     return hf_op_server_end(op, err);
 }
 

@@ -134,6 +134,8 @@ def main():
     cells, none = matrix.scenarios()
     known = scenarios.NAMED + cells
     chosen = [s for s in known if options.k in s.name and (options.all or options.k or s.default)]
+    if not chosen:
+        parser.error(f"no scenario has \"{options.k}\" in its name; --list shows them")
     if options.list:
         for scenario in known:
             print(f"{'*' if scenario.default else ' '} {scenario.name}: {scenario.expect}")

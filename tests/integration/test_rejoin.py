@@ -16,6 +16,8 @@ from holdfast_lab.lab import Laboratory
 from holdfast_lab.process import is_alive, wait_until
 from scene import Scene
 
+pytestmark = pytest.mark.cluster
+
 REVOKED = "pg_read_binary_file(text, bigint, bigint, boolean)"
 
 

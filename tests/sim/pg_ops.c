@@ -115,6 +115,7 @@ void sim_pg_op_start(struct sim_world *w, int node, const struct sim_agent_op *o
         break;
     case HF_EFFECT_PG_FIND_END:
         w->pgs[node].upstream = -1; /* whoever starts it now, it receives nothing (L9) */
+        w->pgs[node].signal = true; /* ... and comes up in recovery (L8) */
         end_later(w, node, op, ms(w, 20, 150), !w->pgs[node].processes && w->pgs[node].complete, 0);
         break;
     case HF_EFFECT_PG_PROMOTE:
@@ -137,6 +138,7 @@ void sim_pg_op_start(struct sim_world *w, int node, const struct sim_agent_op *o
         copy(w, node, op);
         break;
     case HF_EFFECT_PG_KILL:
+        w->pgs[node].signal = true;
         end_later(w, node, op, ms(w, 2, 80), true, 0);
         break;
     case HF_EFFECT_PG_PROBE:
