@@ -9,11 +9,11 @@
 #include "agent/core/agent_parts.h"
 
 /* It names the generation that this node is in, this node, and no epoch below what it knows. A node
- * that is in no generation yet enters its first one by a view, never by this. */
+ * that is in no generation yet enters its first one by a view, never by this. One that is not
+ * managed (an archive) follows, too: it holds and promises nothing, but what it reports counts. */
 static bool is_for_us(const struct hf_agent_core *c, const struct hf_command *cmd)
 {
-    return c->config.managed && c->record.generation.v != 0 &&
-           cmd->from_generation.v == c->record.generation.v &&
+    return c->record.generation.v != 0 && cmd->from_generation.v == c->record.generation.v &&
            cmd->generation.v > c->record.generation.v && cmd->epoch.v >= c->record.epoch.v &&
            hf_name_equal(&cmd->node, &c->config.node);
 }
@@ -54,7 +54,7 @@ void hf_agent_on_adopt(struct hf_agent_step *s, const struct hf_command *cmd)
     c->record.order = (struct hf_order){cmd->generation, cmd->term, cmd->sequence};
     c->record.known_version = 0; /* numbers of candidate sets begin anew, too */
     memset(&c->view, 0, sizeof c->view);
-    if (c->state != HF_NODE_UNMANAGED) { /* one that was never adopted stays so */
+    if (c->config.managed && c->state != HF_NODE_UNMANAGED) { /* never adopted: stays so */
         c->record.epoch = cmd->epoch;
     }
     if (goes_on) {

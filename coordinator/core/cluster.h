@@ -127,6 +127,10 @@ struct hf_cluster_view {
     bool route_done; /* the published name is verified to point to plan->to (or no route is set) */
     int node_count;
     struct hf_node_view nodes[HF_MAX_NODES];
+    /* Agents that were heard and are not in the policy: nothing is decided for them, but one may
+     * lead, and know what restored records do not. */
+    int outside_count;
+    struct hf_node_view outside[HF_MAX_NODES];
 };
 
 struct hf_decision_command {

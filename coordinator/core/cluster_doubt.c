@@ -35,8 +35,11 @@ static bool knows_more(const struct hf_cluster_view *v, const struct hf_node_vie
         return doubt(text, n, "is at epoch", b->epoch.v, s->epoch.v);
     }
     /* A recovery that found nobody leading leaves the choice of before, and all that came after it
-     * fenced. */
+     * fenced, or about to be. */
     uint64_t led = s->fenced.v > s->primary_epoch.v ? s->fenced.v : s->primary_epoch.v;
+    if (v->plan != NULL && v->plan->kind == HF_PLAN_RECOVERY && v->plan->from_epoch.v > led) {
+        led = v->plan->from_epoch.v;
+    }
     if (b->surrendered.v > led) {
         return doubt(text, n, "led epoch", b->surrendered.v, led);
     }
@@ -69,6 +72,11 @@ static void find_doubt(struct hf_cluster_view *v)
     }
     for (int i = 0; i < v->node_count; i++) {
         if (knows_more(v, &v->nodes[i], v->doubt)) {
+            return;
+        }
+    }
+    for (int i = 0; i < v->outside_count; i++) { /* the policy may be of the past, too */
+        if (!hf_node_foreign(v, &v->outside[i]) && knows_more(v, &v->outside[i], v->doubt)) {
             return;
         }
     }

@@ -100,7 +100,8 @@ static bool may_choose(const struct hf_cluster_view *v, const struct hf_node_vie
     if (hf_node_foreign(v, n)) {
         return false;
     }
-    if (hf_name_equal(&n->name, from)) {
+    /* Whom restored records name says nothing: a recovery asks all alike. */
+    if (hf_name_equal(&n->name, from) && v->plan->kind != HF_PLAN_RECOVERY) {
         return n->beat.surrendered.v >= from_epoch.v || v->state->fenced.v >= from_epoch.v ||
                hf_node_prepared(n, v->plan->epoch);
     }
@@ -165,9 +166,45 @@ static bool promises_over(const struct hf_cluster_view *v, const struct hf_node_
     return true;
 }
 
+/* Who leads out of sight, by records that were forgotten, goes on only as long as each of its
+ * candidates promises. Nobody who is in this generation promises to one of another: whose promise
+ * may still run, NULL = nobody's. */
+static const struct hf_node_view *may_promise(const struct hf_cluster_view *v)
+{
+    for (int i = 0; i < v->node_count; i++) {
+        const struct hf_node_view *n = &v->nodes[i];
+        if (!n->seen || !hf_lclk_reached(v->now, n->promise_until)) {
+            return n;
+        }
+    }
+    return NULL;
+}
+
+static void step_fence_recovery(const struct hf_cluster_view *v, struct hf_decision *out)
+{
+    const struct hf_plan *plan = v->plan;
+    const struct hf_node_view *missing = may_promise(v);
+    if (missing == NULL && hf_lclk_reached(v->now, v->outstanding.until) &&
+        hf_lclk_reached(v->now, v->floor)) {
+        struct hf_plan *p = hf_plan_move(v, out, HF_STEP_SELECT);
+        out->state.fenced = plan->from_epoch;
+        hf_plan_reason(p, "LEASE_OVER: every lease and promise has run out");
+        return;
+    }
+    send_prepares(v, out);
+    if (missing != NULL && hf_plan_in_step(v).us > HF_SEC(5).us) {
+        hf_decide_warn(out, "AWAITED: %s is not in this generation, or a promise of it still runs",
+                       missing->name.s);
+    }
+}
+
 static void step_fence(const struct hf_cluster_view *v, struct hf_decision *out)
 {
     const struct hf_plan *plan = v->plan;
+    if (plan->kind == HF_PLAN_RECOVERY) {
+        step_fence_recovery(v, out);
+        return;
+    }
     const struct hf_node_view *from = hf_view_node(v, &plan->from);
     const char *proof = NULL;
     /* One of the set in force that promises nothing any more, or the holder itself: only these

@@ -2,8 +2,11 @@
  *
  * Recovery after etcd was restored (L12): a person begins a new generation.
  * Invariants: its epoch is above every one that anybody who is heard knows; the node that holds a
- * lease is the choice or nothing is done; a node is promoted only while every node is heard and
- * none leads. So the only lease that may run when it is written is the choice's own.
+ * lease is the choice or nothing is done. It is begun without one only while every node is heard
+ * and none leads, in the policy or out of it; then somebody is chosen after all of them have left
+ * the old generation and what they promised in it has run out. So the only lease that may run when
+ * a choice is written is the choice's own, or that of a node that was taken out of the policy
+ * together with all its candidates, and that nobody hears.
  */
 #include <stddef.h>
 #include <stdio.h>
@@ -13,6 +16,9 @@
 #include "coordinator/core/cluster_parts.h"
 
 typedef unsigned long long ull;
+
+/* An agent out of the policy that was heard leading counts that long: it may only be cut off. */
+enum { OUTSIDE_MS = 60000 };
 
 static uint64_t max64(uint64_t a, uint64_t b)
 {
@@ -29,6 +35,27 @@ struct known {
     uint32_t newest;         /* ... of a node's data */
 };
 
+static void learn(struct known *k, const struct hf_cluster_view *v, const struct hf_node_view *n)
+{
+    const struct hf_heartbeat *b = &n->beat;
+    uint64_t epoch = max64(b->epoch.v, max64(b->prepared.v, b->surrendered.v));
+    epoch = max64(epoch, max64(b->lease_epoch.v, b->promise_epoch.v));
+    uint32_t data = b->final_known && b->final_timeline.v > b->timeline.v ? b->final_timeline.v
+                                                                          : b->timeline.v;
+    if (!n->seen || hf_node_foreign(v, n)) {
+        return;
+    }
+    k->generation = max64(k->generation, b->generation.v);
+    k->version = max64(k->version, max64(b->candidates_acked, b->candidates_known));
+    k->newest = data > k->newest ? data : k->newest;
+    k->timeline = data > k->timeline ? data : k->timeline;
+    k->timeline = b->wal_timeline.v > k->timeline ? b->wal_timeline.v : k->timeline;
+    if (epoch > k->epoch && !HF_PLANTED(HF_PLANT_RECOVERED_LOW)) {
+        k->epoch = epoch;
+        k->epoch_of = &n->name;
+    }
+}
+
 static struct known what_is_known(const struct hf_cluster_view *v)
 {
     const struct hf_cluster_state *s = v->state;
@@ -38,25 +65,13 @@ static struct known what_is_known(const struct hf_cluster_view *v)
                       .timeline = s->reserved.v > s->timeline.v ? s->reserved.v : s->timeline.v,
                       .newest = 0};
     for (int i = 0; i < v->node_count; i++) {
-        const struct hf_node_view *n = &v->nodes[i];
-        const struct hf_heartbeat *b = &n->beat;
-        uint64_t epoch = max64(b->epoch.v, max64(b->prepared.v, b->surrendered.v));
-        epoch = max64(epoch, max64(b->lease_epoch.v, b->promise_epoch.v));
-        uint32_t data = b->final_known && b->final_timeline.v > b->timeline.v ? b->final_timeline.v
-                                                                              : b->timeline.v;
-        if (!n->seen || hf_node_foreign(v, n)) {
-            continue;
-        }
-        k.generation = max64(k.generation, b->generation.v);
-        k.version = max64(k.version, max64(b->candidates_acked, b->candidates_known));
-        k.newest = data > k.newest ? data : k.newest;
-        k.timeline = data > k.timeline ? data : k.timeline;
-        k.timeline = b->wal_timeline.v > k.timeline ? b->wal_timeline.v : k.timeline;
-        if (epoch > k.epoch && !HF_PLANTED(HF_PLANT_RECOVERED_LOW)) {
-            k.epoch = epoch;
-            k.epoch_of = &n->name;
-        }
+        learn(&k, v, &v->nodes[i]);
     }
+    uint32_t newest = k.newest; /* of those who may be chosen */
+    for (int i = 0; i < v->outside_count; i++) {
+        learn(&k, v, &v->outside[i]);
+    }
+    k.newest = newest;
     return k;
 }
 
@@ -109,6 +124,53 @@ static hf_result refuse_early(const struct hf_cluster_view *v, struct hf_err *er
     return hf_done();
 }
 
+/* Restored records may lack a node that joined since, and a person may take the wrong one out:
+ * whoever leads there would be one too many, and what it alone holds would be lost. */
+static hf_result refuse_outside(const struct hf_cluster_view *v, bool leased, struct hf_err *err)
+{
+    for (int i = 0; i < v->outside_count; i++) {
+        const struct hf_node_view *n = &v->outside[i];
+        enum hf_node_state s = n->beat.state;
+        bool leads = leads_now(s) || s == HF_NODE_UNMANAGED;
+        bool data = s != HF_NODE_EMPTY && s != HF_NODE_ARCHIVE;
+        bool here = hf_node_present(v, n);
+        bool lately = hf_node_silence(v, n).us < HF_MS(OUTSIDE_MS).us;
+        if (hf_node_foreign(v, n)) {
+            continue; /* of another cluster, by mistake */
+        }
+        if (leads && (here || lately)) {
+            return hf_fail(err, HF_E_REFUSED,
+                           "OUTSIDE: %s is %s and not in the policy; put it in, or end PostgreSQL "
+                           "and agent there and ask again in a minute",
+                           n->name.s, hf_node_state_name(s));
+        }
+        if (data && here && !leased) {
+            return hf_fail(err, HF_E_REFUSED,
+                           "OUTSIDE: %s is heard and not in the policy; put it in, or end "
+                           "PostgreSQL and agent there",
+                           n->name.s);
+        }
+    }
+    return hf_done();
+}
+
+/* Without a lease it may only look like the primary: somebody out of sight may lead a later
+ * epoch. Until that ends, its candidates say so. */
+static hf_result refuse_promised(const struct hf_cluster_view *v,
+                                 const struct hf_node_view *primary, struct hf_err *err)
+{
+    for (int i = 0; i < v->node_count; i++) {
+        const struct hf_node_view *n = &v->nodes[i];
+        if (n->beat.promise_epoch.v > primary->beat.lease_epoch.v &&
+            !hf_lclk_reached(v->now, n->promise_until)) {
+            return hf_fail(err, HF_E_REFUSED,
+                           "PROMISED: %s has no lease, and %s promises to whoever leads epoch %llu",
+                           primary->name.s, n->name.s, (ull)n->beat.promise_epoch.v);
+        }
+    }
+    return hf_done();
+}
+
 /* The node that really is the primary; NULL: nobody leads, and everybody was asked. */
 static hf_result find_primary(const struct hf_cluster_view *v, const char *named,
                               const struct hf_node_view **ret, struct hf_err *err)
@@ -144,6 +206,11 @@ static hf_result find_primary(const struct hf_cluster_view *v, const char *named
         return hf_fail(err, HF_E_REFUSED, "AMBIGUOUS: %s is named, %s is writable; end that first",
                        named, primary->name.s);
     }
+    bool leased = primary != NULL && primary->beat.lease_remaining.us > 0;
+    HF_TRY(refuse_outside(v, leased, err));
+    if (primary != NULL && !leased) {
+        HF_TRY(refuse_promised(v, primary, err));
+    }
     if (primary == NULL && !hf_lclk_reached(v->now, v->outstanding.until)) {
         return hf_fail(err, HF_E_REFUSED, "LISTENING: a lease that was granted may still run");
     }
@@ -177,9 +244,8 @@ static hf_result choose_later(const struct hf_cluster_view *v, const char *named
         return hf_fail(err, HF_E_REFUSED, "NO_CANDIDATE: %s holds no data that could lead",
                        named[0] == '\0' ? "nobody" : named);
     }
-    s->fenced = HF_EPOCH(s->epoch.v - 1); /* every node was asked: none holds a lease */
     p->from = s->primary;
-    p->from_epoch = s->fenced;
+    p->from_epoch = HF_EPOCH(s->epoch.v - 1); /* to be proven over, whoever led it */
     p->step = HF_STEP_PREPARE;
     (void)snprintf(p->wish, sizeof p->wish, "%s", named);
     hf_plan_reason(p, "NOBODY_LEADS: every node is heard, none leads; the furthest is chosen");

@@ -150,6 +150,12 @@ static void fill_view(struct sim_world *w, int coord, bool raw)
         n->name = c->policy.nodes[i].name;
         n->region = c->policy.nodes[i].region;
     }
+    v->outside_count = 0;
+    for (int i = 0; i < SIM_NODES; i++) {
+        if (c->known[i].seen && hf_policy_node(&c->policy, sim_node_names[i]) == NULL) {
+            v->outside[v->outside_count++] = c->known[i];
+        }
+    }
     v->term = c->lead.term;
     v->control = c->control;
     v->control_doubt = c->other_etcd ? "RESTORED: another etcd" : NULL;

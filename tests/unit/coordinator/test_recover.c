@@ -391,7 +391,8 @@ static void with_nobody_leading_the_furthest_of_all_is_promoted(void **state_)
     assert_true(asked_for_recovery(""));
     assert_int_equal(out.plan.step, HF_STEP_PREPARE);
     assert_int_equal(out.state.epoch.v, 4);
-    assert_int_equal(out.state.fenced.v, 3);
+    assert_int_equal(out.state.fenced.v, 0); /* nothing is proven yet */
+    assert_int_equal(out.plan.from_epoch.v, 3);
     assert_int_equal(out.state.candidates.count, 3);
     written();
     for (int i = 0; i < 3; i++) {
@@ -425,6 +426,133 @@ static void with_nobody_leading_the_furthest_of_all_is_promoted(void **state_)
     assert_string_equal(state.primary.s, "ap-1"); /* the furthest on the newest timeline */
     assert_int_equal(state.timeline.v, 2);
     assert_false(plan.loss.known); /* who led last is forgotten, and what it had */
+}
+
+/* ap-1 is not in the policy (a person took it out, or it joined after the snapshot). */
+static void take_out_ap(enum hf_node_state s)
+{
+    v.node_count = 2;
+    policy.node_count = 2;
+    v.outside_count = 1;
+    v.outside[0] = v.nodes[AP];
+    v.outside[0].beat.state = s;
+}
+
+static void who_is_heard_out_of_the_policy_stops_a_recovery(void **state_)
+{
+    (void)state_;
+    nobody_leads();
+    take_out_ap(HF_NODE_PRIMARY);
+    refused_with("", "OUTSIDE: ap-1 is primary");
+    refused_with("us-1", "OUTSIDE: ap-1 is primary");
+    v.outside[0].connected = false; /* cut off, it may go on by promises */
+    v.outside[0].seen_at = (hf_lclk){v.now.us - 50000000};
+    refused_with("", "OUTSIDE: ap-1 is primary");
+    v.now.us += 20000000; /* the person says that it is off, and nobody heard otherwise */
+    for (int i = 0; i < 2; i++) {
+        v.nodes[i].seen_at = v.now;
+    }
+    assert_true(asked_for_recovery(""));
+
+    nobody_leads();
+    take_out_ap(HF_NODE_UNMANAGED);
+    refused_with("", "OUTSIDE: ap-1");
+    nobody_leads();
+    take_out_ap(HF_NODE_STANDBY); /* it may hold what nobody else has */
+    refused_with("", "OUTSIDE: ap-1");
+    v.outside[0].connected = false;
+    assert_true(asked_for_recovery(""));
+    nobody_leads();
+    take_out_ap(HF_NODE_EMPTY);
+    assert_true(asked_for_recovery(""));
+    nobody_leads();
+    take_out_ap(HF_NODE_PRIMARY);
+    v.outside[0].beat.system_id = 43; /* another cluster's */
+    assert_true(asked_for_recovery(""));
+
+    restored(); /* us-1 leads under a lease: nobody else does */
+    take_out_ap(HF_NODE_STANDBY);
+    v.outside[0].beat.epoch = HF_EPOCH(8);
+    assert_true(asked_for_recovery(""));
+    assert_int_equal(out.state.epoch.v, 9);
+    assert_string_equal(out.state.primary.s, "us-1");
+    restored();
+    take_out_ap(HF_NODE_STANDBY);
+    v.nodes[US].beat.lease_remaining = HF_US(0);
+    refused_with("", "OUTSIDE: ap-1");
+    restored();
+    take_out_ap(HF_NODE_PRIMARY);
+    refused_with("", "OUTSIDE: ap-1");
+}
+
+static void who_knows_more_is_evidence_out_of_the_policy_too(void **state_)
+{
+    (void)state_;
+    healthy();
+    take_out_ap(HF_NODE_PRIMARY);
+    settle();
+    assert_string_equal(v.doubt, "");
+    v.outside[0].beat.epoch = HF_EPOCH(2);
+    settle();
+    assert_non_null(strstr(v.doubt, "ap-1 is at epoch 2"));
+    v.outside[0].beat.system_id = 43;
+    settle();
+    assert_string_equal(v.doubt, "");
+}
+
+static void a_primary_without_a_lease_waits_for_promises_to_another(void **state_)
+{
+    (void)state_;
+    restored();
+    v.nodes[US].beat.lease_remaining = HF_US(0);
+    assert_true(asked_for_recovery(""));
+    v.nodes[EU].beat.promise_epoch = HF_EPOCH(3); /* to us-1 itself, by a life before */
+    v.nodes[EU].promise_until = (hf_lclk){v.now.us + 1000000};
+    assert_true(asked_for_recovery(""));
+    v.nodes[EU].beat.promise_epoch = HF_EPOCH(4);
+    refused_with("", "PROMISED: us-1 has no lease, and eu-1");
+    v.now.us += 1000000;
+    assert_true(asked_for_recovery(""));
+}
+
+/* Somebody leads out of sight, by promises: only when they are over, somebody is chosen. */
+static void a_promise_that_runs_keeps_the_recovery_from_choosing(void **state_)
+{
+    (void)state_;
+    nobody_leads();
+    assert_true(asked_for_recovery(""));
+    written();
+    for (int i = 0; i < 3; i++) {
+        follows(i);
+        prepare_answers(i, 0x5000);
+        v.nodes[i].beat.final_timeline = HF_TLI(2);
+    }
+    v.nodes[EU].beat.promise_epoch = HF_EPOCH(3);
+    v.nodes[EU].promise_until = (hf_lclk){v.now.us + 6000000};
+    settle();
+    decide();
+    written();
+    assert_int_equal(plan.step, HF_STEP_FENCE);
+    v.now.us += 5500000;
+    settle();
+    decide();
+    assert_false(out.write);
+    assert_non_null(strstr(out.warning[0], "AWAITED: eu-1"));
+    v.now.us += 500000;
+    struct hf_heartbeat ap = v.nodes[AP].beat;
+    v.nodes[AP].beat.generation = HF_GENERATION(1); /* it may promise to one of that generation */
+    settle();
+    decide();
+    assert_false(out.write);
+    assert_non_null(strstr(out.warning[0], "AWAITED: ap-1"));
+    follows(AP);
+    v.nodes[AP].beat = ap;
+    settle();
+    assert_string_equal(v.doubt, "");
+    decide();
+    written();
+    assert_int_equal(plan.step, HF_STEP_SELECT);
+    assert_int_equal(state.fenced.v, 3);
 }
 
 static void a_second_recovery_at_once_loses(void **state_)
@@ -484,6 +612,10 @@ int main(void)
         cmocka_unit_test(the_generation_is_above_every_one),
         cmocka_unit_test(what_a_recovery_is_refused_for),
         cmocka_unit_test(with_nobody_leading_the_furthest_of_all_is_promoted),
+        cmocka_unit_test(who_is_heard_out_of_the_policy_stops_a_recovery),
+        cmocka_unit_test(who_knows_more_is_evidence_out_of_the_policy_too),
+        cmocka_unit_test(a_primary_without_a_lease_waits_for_promises_to_another),
+        cmocka_unit_test(a_promise_that_runs_keeps_the_recovery_from_choosing),
         cmocka_unit_test(a_second_recovery_at_once_loses),
         cmocka_unit_test(who_knows_a_later_epoch_needs_another_recovery),
     };
