@@ -40,8 +40,8 @@ static void learn(struct known *k, const struct hf_cluster_view *v, const struct
     const struct hf_heartbeat *b = &n->beat;
     uint64_t epoch = max64(b->epoch.v, max64(b->prepared.v, b->surrendered.v));
     epoch = max64(epoch, max64(b->lease_epoch.v, b->promise_epoch.v));
-    uint32_t data = b->final_known && b->final_timeline.v > b->timeline.v ? b->final_timeline.v
-                                                                          : b->timeline.v;
+    uint32_t data =
+        b->final_known && b->final_timeline.v > b->timeline.v ? b->final_timeline.v : b->timeline.v;
     if (!n->seen || hf_node_foreign(v, n)) {
         return;
     }

@@ -405,9 +405,9 @@ void hf_warm_view(const struct hf_warm_cluster *c, struct hf_cluster_view *ret)
         v->region = p->region;
     }
     for (int i = 0; i < c->node_count; i++) {
-        const struct hf_node_view *n = &c->nodes[i]->view;
-        if (n->seen && hf_policy_node(c->policy, n->name.s) == NULL) {
-            ret->outside[ret->outside_count++] = *n;
+        const struct hf_warm_node *n = c->nodes[i];
+        if (n != NULL && n->view.seen && hf_policy_node(c->policy, n->view.name.s) == NULL) {
+            ret->outside[ret->outside_count++] = n->view;
         }
     }
 }
