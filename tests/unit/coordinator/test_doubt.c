@@ -192,7 +192,8 @@ static void who_knows_more_is_evidence_out_of_the_policy_too(void **state_)
 {
     (void)state_;
     healthy();
-    v.node_count = policy.node_count = 2; /* ap-1 joined after the snapshot */
+    policy.node_count = 2;
+    v.node_count = 2; /* ap-1 joined after the snapshot */
     v.outside_count = 1;
     v.outside[0] = v.nodes[AP];
     settle();
