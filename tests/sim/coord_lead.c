@@ -176,7 +176,9 @@ static bool person_recovers(struct sim_world *w, int coord)
     bool wanted = c->view.doubt[0] != '\0';
     for (int i = 0; i < c->view.node_count; i++) {
         const struct hf_node_view *n = &c->view.nodes[i];
-        wanted = wanted || (n->other.v != 0 && n->other_epoch.v > c->state.epoch.v);
+        bool follows = c->state.follow.version == c->state.generation.v &&
+                       hf_candidates_contain(&c->state.follow, &n->name);
+        wanted = wanted || (n->other.v != 0 && (!follows || n->other_epoch.v > c->state.epoch.v));
     }
     if (!wanted) {
         c->doubt_since = 0;

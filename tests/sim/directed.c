@@ -9,6 +9,8 @@
 #include "tests/sim/net.h"
 #include "tests/sim/pg.h"
 
+#include <string.h>
+
 const char *const sim_directed_text[SIM_DIRECTED_COUNT] = {"none",
 #define X(name, text) text,
                                                            SIM_DIRECTED_LIST(X)
@@ -314,7 +316,7 @@ static sim_time restored(struct sim_world *w, int step)
 {
     int p = sim_primary(w);
     if (step == 0) {
-        if (w->etcd.state.timeline.v == 0) {
+        if (w->etcd.state.timeline.v == 0 || strncmp(w->etcd.state.plan, "b-", 2) == 0) {
             return OVER; /* nothing is adopted yet: the person sets the cluster up anew */
         }
         sim_etcd_keep(w);
