@@ -84,6 +84,13 @@ static void on_released(void *arg)
     hf_loop_stop(c->loop);
 }
 
+static void on_went_back(void *arg, const char *why)
+{
+    struct coordinator *c = arg;
+    hf_carry_went_back(c->carry);
+    hf_tree_went_back(c->tree, why);
+}
+
 static void on_latency(void *arg, hf_dur took)
 {
     struct coordinator *c = arg;
@@ -232,6 +239,7 @@ static hf_result start_leader(struct coordinator *c, struct hf_err *err)
                                                       .lost = on_lost,
                                                       .renewed = on_renewed,
                                                       .released = on_released,
+                                                      .went_back = on_went_back,
                                                       .latency = on_latency};
     struct hf_lead_config lead = {.self = c->config.name,
                                   .ttl = c->config.lease.ttl,

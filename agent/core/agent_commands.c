@@ -7,24 +7,28 @@
 
 #include "agent/core/agent_parts.h"
 
-/* L10, the deadline, the generation: whether the command may be looked at at all. */
-static bool admissible(const struct hf_agent_step *s, const struct hf_command *cmd)
+/* Within its deadline, and of a higher order than what was obeyed last (L10). */
+static bool timely(const struct hf_agent_step *s, const struct hf_command *cmd)
 {
     const struct hf_agent_core *c = s->c;
     struct hf_order order = {cmd->generation, cmd->term, cmd->sequence};
-    bool generation_ok = cmd->generation.v == c->record.generation.v || c->record.generation.v == 0;
-    if (!c->config.managed || !generation_ok || cmd->epoch.v < c->record.epoch.v) {
-        return false;
-    }
-    if (HF_PLANTED(HF_PLANT_ORDER_IGNORED)) {
-        return true;
-    }
     hf_lclk sent = {0};
     if (cmd->life != c->life || !hf_sent_ring_get(&c->sent, cmd->seq, &sent) ||
         hf_lclk_reached(s->now, hf_lclk_add(sent, cmd->ttl))) {
         return false;
     }
     return hf_order_compare(&order, &c->record.order) > 0;
+}
+
+/* Order, deadline, generation: whether the command may be looked at at all. */
+static bool admissible(const struct hf_agent_step *s, const struct hf_command *cmd)
+{
+    const struct hf_agent_core *c = s->c;
+    bool generation_ok = cmd->generation.v == c->record.generation.v || c->record.generation.v == 0;
+    if (!c->config.managed || !generation_ok || cmd->epoch.v < c->record.epoch.v) {
+        return false;
+    }
+    return HF_PLANTED(HF_PLANT_ORDER_IGNORED) || timely(s, cmd);
 }
 
 /* The same id again while it runs, or after it did its work: nothing to do. */
@@ -53,8 +57,10 @@ static bool repeated(const struct hf_agent_core *c, const struct hf_command *cmd
     case HF_COMMAND_BACKUP:
     case HF_COMMAND_PROBE:
     case HF_COMMAND_DRAIN:
-    case HF_COMMAND_KINDS:
         return c->op_status == HF_OP_DONE;
+    case HF_COMMAND_ADOPT: /* never comes here */
+    case HF_COMMAND_KINDS:
+        break;
     }
     return true;
 }
@@ -280,6 +286,12 @@ static void on_side_job(struct hf_agent_step *s, const struct hf_command *cmd)
 
 void hf_agent_on_command(struct hf_agent_step *s, const struct hf_command *cmd)
 {
+    if (cmd->kind == HF_COMMAND_ADOPT) {
+        if (timely(s, cmd)) {
+            hf_agent_on_adopt(s, cmd);
+        }
+        return;
+    }
     if (!admissible(s, cmd)) {
         return;
     }
@@ -308,6 +320,7 @@ void hf_agent_on_command(struct hf_agent_step *s, const struct hf_command *cmd)
     case HF_COMMAND_DRAIN:
         on_side_job(s, cmd);
         break;
+    case HF_COMMAND_ADOPT:
     case HF_COMMAND_KINDS:
         break;
     }

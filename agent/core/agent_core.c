@@ -96,6 +96,24 @@ hf_dur hf_agent_core_lease_left(const struct hf_agent_core *c, hf_lclk now)
                                                           : HF_US(0);
 }
 
+hf_epoch hf_agent_core_newest_epoch(const struct hf_agent_core *c)
+{
+    /* UNKNOWN: the page of the last life still holds what it held. */
+    bool leads =
+        c->state == HF_NODE_PRIMARY || c->state == HF_NODE_STOPPING || c->state == HF_NODE_UNKNOWN;
+    bool waits =
+        leads && c->record.led.v == c->record.epoch.v && c->lease_epoch.v < c->record.led.v;
+    return waits ? c->lease_epoch : c->record.epoch;
+}
+
+static uint64_t highest_term(const struct hf_agent_core *c)
+{
+    uint64_t generation = c->record.generation.v;
+    uint64_t obeyed = c->record.order.generation.v == generation ? c->record.order.term : 0;
+    uint64_t viewed = c->view.generation.v == generation ? c->view.term : 0;
+    return obeyed > viewed ? obeyed : viewed;
+}
+
 static void fill_beat(const struct hf_agent_core *c, hf_lclk now, struct hf_heartbeat *b)
 {
     b->seq = c->beat;
@@ -118,11 +136,15 @@ static void fill_beat(const struct hf_agent_core *c, hf_lclk now, struct hf_hear
     b->want_lease = c->want;
     b->lease_epoch = c->want ? c->record.led : HF_EPOCH(0);
     b->lease_serial = c->serial;
-    b->lease_remaining = hf_agent_core_lease_left(c, now);
+    /* What is left of the lease before an adoption counts for nobody but this node. */
+    b->lease_remaining =
+        c->lease_epoch.v == c->record.led.v ? hf_agent_core_lease_left(c, now) : HF_US(0);
     b->lease_source = b->lease_remaining.us > 0 ? c->source : HF_LEASE_NONE;
     b->surrendered = c->record.surrendered;
     b->surrendered_serial = c->record.surrendered_serial;
     b->candidates_acked = c->want ? c->record.acked.version : 0;
+    b->candidates_known = c->record.known_version;
+    b->term = highest_term(c);
     b->promise_remaining = hf_agent_promise_left(c, now, HF_EPOCH(0), 0);
     if (b->promise_remaining.us > 0) {
         b->promise_epoch = c->record.promise_epoch;

@@ -14,6 +14,8 @@
  *   is the exception: HF_EFFECT_PAGE never waits (closing must be at once; opening and extending
  *   depend only on what is durable already).
  * - Commands are carried out in (generation, term, sequence) order, lower or equal refused (L10).
+ * - Another generation is entered by an ADOPT alone, which names the one that is left and this
+ *   node; it is durable before anything of the new one is obeyed or asked for (L12).
  */
 #ifndef HF_AGENT_CORE_H
 #define HF_AGENT_CORE_H
@@ -212,6 +214,9 @@ void hf_agent_core_step(struct hf_agent_core *c, const struct hf_agent_event *ev
                         struct hf_agent_effects *out);
 /* Time left of the lease at `now`, 0 when none. */
 hf_dur hf_agent_core_lease_left(const struct hf_agent_core *c, hf_lclk now);
+/* The epoch that the page calls the newest: whoever works under an older one is ended. A primary
+ * that was told to go on in another generation works under its old lease until the first grant. */
+hf_epoch hf_agent_core_newest_epoch(const struct hf_agent_core *c);
 
 /* Codec of the record: JSON text. */
 hf_result hf_agent_record_encode(const struct hf_agent_record *r, struct hf_buf *out,

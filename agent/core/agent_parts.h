@@ -40,6 +40,8 @@ hf_dur hf_agent_promise_left(const struct hf_agent_core *c, hf_lclk now, hf_epoc
 
 /* node and commands */
 void hf_agent_on_command(struct hf_agent_step *s, const struct hf_command *cmd);
+/* Its deadline and order were looked at already. */
+void hf_agent_on_adopt(struct hf_agent_step *s, const struct hf_command *cmd);
 void hf_agent_on_view(struct hf_agent_step *s, const struct hf_view *v);
 void hf_agent_on_done(struct hf_agent_step *s, const struct hf_agent_event *e);
 void hf_agent_on_pg(struct hf_agent_step *s, const struct hf_pg_observation *pg);

@@ -177,10 +177,12 @@ void hf_agent_step(struct hf_agent *a, const struct hf_agent_event *event, unsig
     if (a->managed) {
         const struct hf_view *v = &a->core->view;
         bool here = hf_name_equal(&v->primary, &a->config->name);
-        hf_page_keeper_epoch(&a->keeper, a->core->record.epoch);
         hf_page_keeper_primary(&a->keeper, here ? "" : v->primary_address);
     }
     hf_effects_push(a->queue, a->effects, origin);
+    if (a->managed) { /* after the page: it must never be older than the newest that it may be */
+        hf_page_keeper_epoch(&a->keeper, hf_agent_core_newest_epoch(a->core));
+    }
     hf_timer_at(a->tick, a->effects->next_wakeup);
     tell_changes(a, before, held);
 }

@@ -59,6 +59,8 @@ enum hf_plant {
     HF_PLANT_PREPARE_KEEPS_RECEIVING, /* L9: final position while still receiving */
     HF_PLANT_ORDER_IGNORED,           /* L10: a delayed command is carried out */
     HF_PLANT_EPOCH_REUSED,            /* L11: another choice under the same epoch */
+    HF_PLANT_RESTORED_TRUSTED,        /* L12: records of a restored etcd are believed */
+    HF_PLANT_RECOVERED_LOW,           /* L12: the new epoch does not count what agents know */
     HF_PLANT_COUNT
 };
 #ifdef HF_PLANT

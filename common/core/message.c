@@ -11,8 +11,8 @@ static const char *const state_names[] = {
     "starting", "primary", "stopping", "fencing",   "copying", "following", "archive",  NULL};
 static const char *const op_names[] = {"none", "running", "done", "failed", NULL};
 static const char *const source_names[] = {"none", "etcd", "failsafe", NULL};
-static const char *const command_names[] = {"prepare", "lead",  "follow", "copy", "backup",
-                                            "probe",   "drain", "stop",   NULL};
+static const char *const command_names[] = {"prepare", "lead",  "follow", "copy",  "backup",
+                                            "probe",   "drain", "stop",   "adopt", NULL};
 static const char *const type_names[] = {
     "hello",           "heartbeat",     "grant",  "view",       "command",
     "promise_request", "promise_reply", "report", "report_ack", NULL};
@@ -56,6 +56,8 @@ static const struct hf_field heartbeat_fields[] = {
     F(U64, B, surrendered),
     F(U64, B, surrendered_serial),
     F(U64, B, candidates_acked),
+    F(U64, B, candidates_known),
+    F(U64, B, term),
     F(U64, B, promise_epoch),
     F(U64, B, promise_serial),
     HF_FIELD_AS("promise_remaining_us", I64, B, promise_remaining),
@@ -109,6 +111,7 @@ static const struct hf_field command_fields[] = {F(TEXT, C, id),
                                                  F(U32, C, timeline),
                                                  F(U64, C, released_epoch),
                                                  F(U64, C, released_serial),
+                                                 F(U64, C, from_generation),
                                                  F(TEXT, C, body),
                                                  HF_FIELDS_END};
 #undef C

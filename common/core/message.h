@@ -85,6 +85,8 @@ struct hf_heartbeat {
     hf_epoch surrendered; /* highest epoch whose lease this node gave up for good, 0 = none */
     uint64_t surrendered_serial;
     uint64_t candidates_acked; /* version of the set in force at this node as the holder */
+    uint64_t candidates_known; /* newest version that it heard of as a candidate */
+    uint64_t term;             /* highest of a leader that it heard of in this generation */
 
     hf_epoch promise_epoch; /* running promise of this node as a candidate, 0 = none */
     uint64_t promise_serial;
@@ -141,6 +143,7 @@ enum hf_command_kind {
     HF_COMMAND_PROBE,   /* commit a probe at address, from outside the primary's host */
     HF_COMMAND_DRAIN,   /* primary: checkpoint, and everything written so far into the archive */
     HF_COMMAND_STOP,    /* primary: clean shutdown under the lease, then surrender the epoch */
+    HF_COMMAND_ADOPT,   /* follow into `generation` from from_generation: a person's word (L12) */
     HF_COMMAND_KINDS
 };
 
@@ -156,13 +159,14 @@ struct hf_command {
     uint64_t seq;
     uint64_t life;
     hf_dur ttl;
-    hf_name node; /* whom address belongs to */
+    hf_name node; /* whom address belongs to; ADOPT: the node that it is for */
     char address[HF_ADDRESS_SIZE];
     hf_tli timeline; /* LEAD: the reserved timeline; 0 = the present one stays */
     /* LEAD: the tenure that was surrendered: only promises to it are released (rule L6). */
     hf_epoch released_epoch;
     uint64_t released_serial;
-    char body[512]; /* JSON of kinds that need more, "" otherwise */
+    hf_generation from_generation; /* ADOPT: the one that the node is left in; 0 otherwise */
+    char body[512];                /* JSON of kinds that need more, "" otherwise */
 };
 
 /* Holder -> candidates, through any reachable coordinator, with or without etcd (rule L4). */

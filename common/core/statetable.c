@@ -103,16 +103,22 @@ const struct hf_step_row hf_step_table[] = {
     ROW(STOP, FAILED, "refused by the primary, which leads on", "", ""),
     ROW(PREPARE, FENCE, "every reachable candidate is prepared, at least one with a known end",
         "prepare to every node", "L9"),
+    ROW(PREPARE, FAILED, "etcd was restored", "", "void (L12)"),
     ROW(FENCE, SELECT, "surrender, or every lease and promise over", "persist fenced",
         "L2, L4, L6"),
+    ROW(FENCE, FAILED, "etcd was restored", "", "void (L12)"),
     ROW(SELECT, GAP, "highest final position among the prepared", "persist choice and loss",
         "L11: re-selection burns another epoch"),
     ROW(SELECT, FAILED, "nobody can be chosen any more", "", ""),
     ROW(GAP, LOSS, "what repositories hold beyond the choice is named", "", ""),
+    ROW(GAP, FAILED, "etcd was restored", "", "void (L12)"),
     ROW(LOSS, CONFIRM, "policy wants a person", "", ""),
     ROW(LOSS, RESERVE, "loss within the policy", "", ""),
+    ROW(LOSS, FAILED, "etcd was restored", "", "void (L12)"),
     ROW(CONFIRM, RESERVE, "a person confirmed", "", ""),
+    ROW(CONFIRM, FAILED, "etcd was restored", "", "void (L12)"),
     ROW(RESERVE, LEAD, "timeline number created once", "persist timeline", "L14"),
+    ROW(RESERVE, FAILED, "etcd was restored", "", "void (L12)"),
     ROW(LEAD, ROUTE, "the choice is writable under its lease", "lead to the choice", ""),
     ROW(LEAD, FAILED, "surrendered, or silent past its lease", "", "the next plan burns another"),
     ROW(ROUTE, REPOINT, "name verified at the servers, or late", "publish the address", ""),
@@ -131,7 +137,7 @@ const char *const hf_step_names[HF_STEPS + 1] = {
     "drain",   "stop", "prepare", "fence",   "select", "gap",  "loss",   "confirm",
     "reserve", "lead", "route",   "repoint", "verify", "done", "failed", NULL};
 const char *const hf_plan_kind_names[HF_PLAN_KINDS + 1] = {"bootstrap", "failover", "switchover",
-                                                           NULL};
+                                                           "recovery", NULL};
 
 bool hf_node_may(enum hf_node_state from, enum hf_node_state to)
 {

@@ -13,6 +13,7 @@ enum hf_plan_kind {
     HF_PLAN_BOOTSTRAP,  /* first primary of a cluster: adopt or initialise */
     HF_PLAN_FAILOVER,   /* another choice of primary (may choose the same node: restart in place) */
     HF_PLAN_SWITCHOVER, /* a person moves a healthy primary: zero loss, or it leads again */
+    HF_PLAN_RECOVERY, /* a new generation by a person's word: the primary goes on, or a failover */
     HF_PLAN_KINDS
 };
 

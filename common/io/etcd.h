@@ -69,6 +69,7 @@ struct hf_etcd_reply {
     hf_result result;
     const struct hf_err *err;
     int64_t revision; /* of the store, from the header */
+    uint64_t cluster; /* which etcd answered: its cluster id; 0 = it did not say */
     int64_t lease_id; /* lease grant and keepalive */
     int64_t lease_ttl_s;
     bool succeeded;                     /* transaction: the compares held */

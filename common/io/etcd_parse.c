@@ -25,7 +25,8 @@ static hf_result open_document(const char *body, size_t len, struct hf_etcd_pars
 }
 
 /* Every answer has a header with a revision: what has not is not etcd's. */
-static hf_result read_header(const hf_json *o, int64_t *ret_revision, struct hf_err *err)
+static hf_result read_header(const hf_json *o, int64_t *ret_revision, uint64_t *ret_cluster,
+                             struct hf_err *err)
 {
     const hf_json *header = hf_json_member(o, "header");
     int64_t revision = 0;
@@ -34,6 +35,9 @@ static hf_result read_header(const hf_json *o, int64_t *ret_revision, struct hf_
     }
     if (!hf_ok(hf_json_get_i64_opt(header, "revision", &revision, err)) || revision < 0) {
         return hf_fail(err, HF_E_CORRUPT, "etcd's answer has a malformed revision");
+    }
+    if (ret_cluster != NULL && hf_json_member(header, "cluster_id") != NULL) {
+        HF_TRY(hf_json_get_u64(header, "cluster_id", ret_cluster, err));
     }
     *ret_revision = revision;
     return hf_done();
@@ -187,7 +191,7 @@ hf_result hf_etcd_parse_reply(enum hf_etcd_kind kind, const char *body, size_t l
     if (kind == HF_ETCD_CALL_LEASE && hf_json_is_object(inner)) {
         o = inner;
     }
-    HF_TRY(read_header(o, &reply.revision, err));
+    HF_TRY(read_header(o, &reply.revision, &reply.cluster, err));
     switch (kind) {
     case HF_ETCD_CALL_RANGE:
         HF_TRY(parse_range(hold, &reply, err));
@@ -281,7 +285,7 @@ hf_result hf_etcd_parse_watch(const char *line, size_t len, struct hf_etcd_parse
         return hf_fail(err, HF_E_CORRUPT, "etcd's watch: a line without result");
     }
     struct hf_etcd_watch_line parsed = {0};
-    HF_TRY(read_header(o, &parsed.revision, err));
+    HF_TRY(read_header(o, &parsed.revision, NULL, err));
     HF_TRY(hf_json_get_bool_opt(o, "created", &parsed.created, err));
     HF_TRY(hf_json_get_bool_opt(o, "canceled", &parsed.canceled, err));
     HF_TRY(hf_json_get_i64_opt(o, "compact_revision", &parsed.compact_revision, err));

@@ -183,6 +183,10 @@ static void carried(void *arg, const struct hf_carry_answer *a)
     case HF_API_RESUME:
         hf_json_put_bool(v, "paused", call->target.op == HF_API_PAUSE);
         break;
+    case HF_API_RECOVERY_RUN: /* who and why went into the audit before it was tried */
+        hf_json_put_text(v, "operation", a->operation);
+        status = 202;
+        break;
     case HF_API_FAILOVER_RUN:
     case HF_API_SWITCH_RUN:
         hf_json_put_text(v, "operation", a->operation);
@@ -203,6 +207,7 @@ static void carried(void *arg, const struct hf_carry_answer *a)
     case HF_API_BACKUP_CREATE:
     case HF_API_FAILOVER_PLAN:
     case HF_API_SWITCH_PLAN:
+    case HF_API_RECOVERY_PLAN:
     case HF_API_OPERATIONS:
     case HF_API_OPERATION:
     case HF_API_OPS:
@@ -254,9 +259,12 @@ static hf_result pause_resume(struct call *call, const struct hf_api_request *re
     return hf_done();
 }
 
-static bool is_switchover(const struct call *call)
+static enum hf_plan_kind kind_of(const struct call *call)
 {
-    return call->target.op == HF_API_SWITCH_PLAN || call->target.op == HF_API_SWITCH_RUN;
+    enum hf_api_op op = call->target.op;
+    return op == HF_API_RECOVERY_PLAN                            ? HF_PLAN_RECOVERY
+           : op == HF_API_SWITCH_PLAN || op == HF_API_SWITCH_RUN ? HF_PLAN_SWITCHOVER
+                                                                 : HF_PLAN_FAILOVER;
 }
 
 static hf_result plan_preview(struct call *call, const struct hf_api_request *request,
@@ -268,7 +276,7 @@ static hf_result plan_preview(struct call *call, const struct hf_api_request *re
     char wish[HF_NAME_SIZE];
     HF_TRY(parse_body(request, allowed, &v, err));
     HF_TRY(get_name_opt(v, "to", wish, err));
-    enum hf_plan_kind kind = is_switchover(call) ? HF_PLAN_SWITCHOVER : HF_PLAN_FAILOVER;
+    enum hf_plan_kind kind = kind_of(call);
     hf_result r = hf_carry_preview(call->api->carry, c, kind, wish, plan, err);
     if (!hf_ok(r) && r.code != HF_E_REFUSED) {
         return r;
@@ -282,14 +290,40 @@ static hf_result plan_run(struct call *call, const struct hf_api_request *reques
 {
     static const char *const allowed[] = {"to", "epoch", NULL};
     HF_AUTOJSON hf_json *v = NULL;
-    struct hf_carry_request q = {.kind =
-                                     is_switchover(call) ? HF_CARRY_SWITCHOVER : HF_CARRY_FAILOVER,
+    struct hf_carry_request q = {.kind = kind_of(call) == HF_PLAN_SWITCHOVER ? HF_CARRY_SWITCHOVER
+                                                                             : HF_CARRY_FAILOVER,
                                  .cluster = c,
                                  .done = carried,
                                  .arg = call};
     HF_TRY(parse_body(request, allowed, &v, err));
     HF_TRY(get_name_opt(v, "to", q.wish, err));
     HF_TRY(hf_json_get_u64(v, "epoch", &q.epoch.v, err));
+    submit(call, &q);
+    return hf_done();
+}
+
+/* A person's word that begins a new generation (L12): never without a reason. It is in the audit
+ * before anything is done, and in the operation that does it. */
+static hf_result recovery_run(struct call *call, const struct hf_api_request *request,
+                              struct hf_warm_cluster *c, struct hf_err *err)
+{
+    static const char *const allowed[] = {"to", "epoch", "reason", NULL};
+    HF_AUTOJSON hf_json *v = NULL;
+    char reason[128] = "";
+    struct hf_carry_request q = {
+        .kind = HF_CARRY_RECOVER, .cluster = c, .done = carried, .arg = call};
+    if (!hf_name_empty(&call->who.tenant)) { /* it concerns the control plane of all of them */
+        return hf_fail(err, HF_E_DENIED, "a recovery needs an administrator of all tenants");
+    }
+    HF_TRY(parse_body(request, allowed, &v, err));
+    HF_TRY(get_name_opt(v, "to", q.wish, err));
+    HF_TRY(hf_json_get_u64(v, "epoch", &q.epoch.v, err));
+    HF_TRY(hf_json_get_text_opt(v, "reason", reason, sizeof reason, err));
+    if (reason[0] == '\0') {
+        return hf_fail(err, HF_E_INVALID, "reason: a recovery needs one");
+    }
+    (void)snprintf(q.why, sizeof q.why, "%.24s: %s", call->who.name.s, reason);
+    audit(call, reason);
     submit(call, &q);
     return hf_done();
 }
@@ -449,6 +483,8 @@ static hf_result read_cluster(struct call *call, struct hf_warm_cluster *c, hf_l
     case HF_API_SWITCH_PLAN:
     case HF_API_FAILOVER_RUN:
     case HF_API_SWITCH_RUN:
+    case HF_API_RECOVERY_PLAN:
+    case HF_API_RECOVERY_RUN:
     case HF_API_OPS:
     default:
         return hf_fail(err, HF_E_INTERNAL, "operation %s is not a reading one",
@@ -485,7 +521,10 @@ static hf_result serve_cluster(struct call *call, const struct hf_api_request *r
         return pause_resume(call, request, c, err);
     case HF_API_FAILOVER_PLAN:
     case HF_API_SWITCH_PLAN:
+    case HF_API_RECOVERY_PLAN:
         return plan_preview(call, request, c, err);
+    case HF_API_RECOVERY_RUN:
+        return recovery_run(call, request, c, err);
     case HF_API_FAILOVER_RUN:
     case HF_API_SWITCH_RUN:
         return plan_run(call, request, c, err);

@@ -84,6 +84,7 @@ enum metric {
     EPOCH,
     PAUSED,
     PLAN_RUNNING,
+    IN_DOUBT,
     METRICS
 };
 
@@ -109,6 +110,9 @@ static bool cluster_value(const struct hf_warm_cluster *c, const struct hf_measu
     case PLAN_RUNNING:
         *ret = c->state.plan[0] != '\0' ? 1 : 0;
         return c->has_state;
+    case IN_DOUBT:
+        *ret = c->state.doubt[0] != '\0' ? 1 : 0;
+        return c->has_state;
     case METRICS:
     default:
         return false;
@@ -124,7 +128,8 @@ static hf_result cluster_metrics(const struct hf_api *api, const struct hf_ident
         {"holdfast_primary_lease_seconds", "What is left of the primary's lease"},
         {"holdfast_cluster_epoch", "Epoch of the cluster"},
         {"holdfast_cluster_paused", "1 while automatic decisions are paused"},
-        {"holdfast_plan_running", "1 while a plan runs"}};
+        {"holdfast_plan_running", "1 while a plan runs"},
+        {"holdfast_cluster_in_doubt", "1 while etcd's records are not believed, rule RESTORED"}};
     for (int metric = 0; metric < METRICS; metric++) {
         HF_TRY(head(out, names[metric][0], "gauge", names[metric][1], err));
         for (int i = 0; i < api->warm->count; i++) {

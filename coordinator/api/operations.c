@@ -222,10 +222,13 @@ hf_json *hf_api_last_json(const struct hf_warm_cluster *c)
 }
 
 /* What the table says that a plan of this kind does, in order. */
-static hf_json *planned_steps(enum hf_plan_kind kind)
+static hf_json *planned_steps(enum hf_plan_kind kind, const struct hf_plan *plan)
 {
     hf_json *array = hf_json_array();
     enum hf_step first = kind == HF_PLAN_SWITCHOVER ? HF_STEP_DRAIN : HF_STEP_PREPARE;
+    if (plan != NULL && kind == HF_PLAN_RECOVERY) {
+        first = plan->step;
+    }
     for (int s = (int)first; s < HF_STEP_DONE; s++) {
         const char *effect = "";
         for (size_t i = 0; i < hf_step_table_rows && effect[0] == '\0'; i++) {
@@ -264,6 +267,6 @@ hf_json *hf_api_plan_json(const struct hf_warm_cluster *c, enum hf_plan_kind kin
         hf_json_put_null(v, "predicted_ms");
     }
     hf_json_put_null(v, "predicted_commits");
-    hf_json_put(v, "steps", planned_steps(kind));
+    hf_json_put(v, "steps", planned_steps(kind, allowed ? plan : NULL));
     return v;
 }

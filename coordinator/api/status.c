@@ -273,6 +273,19 @@ static void warn_ttl(hf_json *array, const struct hf_route_task *route)
     warn(array, text, "ROUTE_TTL", value, limit);
 }
 
+/* Every coordinator says so, not only the leader, which found it. */
+static void warn_doubt(hf_json *array, const struct hf_warm_cluster *c)
+{
+    const char *text = NULL;
+    char rule[64];
+    if (!c->has_state || c->state.doubt[0] == '\0') {
+        return;
+    }
+    size_t n = hf_api_rule(c->state.doubt, &text);
+    (void)snprintf(rule, sizeof rule, "%.*s", (int)(n < 63 ? n : 63), c->state.doubt);
+    warn(array, text, rule, "", "");
+}
+
 static hf_json *warnings_json(const struct hf_warm_cluster *c, const struct hf_measure *m,
                               hf_lclk now, hf_dur silent)
 {
@@ -281,12 +294,14 @@ static hf_json *warnings_json(const struct hf_warm_cluster *c, const struct hf_m
     warn_silent(array, c, now, silent);
     warn_exposure(array, c, m);
     int count = hf_carry_warnings(c, &decided);
+    warn_doubt(array, c);
     for (int i = 0; i < count; i++) {
         const char *text = NULL;
         char rule[64];
         size_t n = hf_api_rule(decided[i], &text);
         (void)snprintf(rule, sizeof rule, "%.*s", (int)(n < 63 ? n : 63), decided[i]);
-        if (strcmp(rule, "NODE_SILENT") != 0) { /* said above, by the same rule */
+        bool doubt = strcmp(rule, "RESTORED") == 0 && c->has_state && c->state.doubt[0] != '\0';
+        if (strcmp(rule, "NODE_SILENT") != 0 && !doubt) { /* said above, by the same rule */
             warn(array, text, rule, "", "");
         }
     }
@@ -471,6 +486,7 @@ hf_json *hf_api_cluster_json(const struct hf_warm_cluster *c)
     }
     hf_json_put_bool(s, "paused", c->state.paused);
     hf_api_put_name(s, "operation", c->state.plan);
+    hf_api_put_name(s, "doubt", c->state.doubt);
     hf_json_put(v, "state", s);
     return v;
 }

@@ -31,6 +31,8 @@ static const struct op_row ops[] = {
     {HF_API_FAILOVER_RUN, "failover-run", "POST", "./failover/run", HF_ROLE_OPERATOR, true},
     {HF_API_SWITCH_PLAN, "switchover-plan", "POST", "./switchover/plan", HF_ROLE_OPERATOR, true},
     {HF_API_SWITCH_RUN, "switchover-run", "POST", "./switchover/run", HF_ROLE_OPERATOR, true},
+    {HF_API_RECOVERY_PLAN, "recovery-plan", "POST", "./recovery/plan", HF_ROLE_ADMIN, true},
+    {HF_API_RECOVERY_RUN, "recovery-run", "POST", "./recovery/run", HF_ROLE_ADMIN, true},
     {HF_API_OPERATIONS, "operation-list", "GET", "./operations", HF_ROLE_VIEWER, false},
     {HF_API_OPERATION, "operation-show", "GET", "./operations/*", HF_ROLE_VIEWER, false},
 };

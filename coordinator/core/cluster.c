@@ -259,6 +259,7 @@ void hf_cluster_decide(const struct hf_cluster_view *v, struct hf_decision *out)
 {
     memset(out, 0, offsetof(struct hf_decision, command));
     out->commands = 0;
+    out->begin = HF_GENERATION(0);
     out->route = false;
     out->warnings = 0;
     out->next_wakeup = hf_lclk_add(v->now, HF_MS(500));
@@ -268,6 +269,10 @@ void hf_cluster_decide(const struct hf_cluster_view *v, struct hf_decision *out)
         if (lost != NULL) {
             hf_decide_warn(out, "OBSERVE: would fail over: %.120s", lost);
         }
+        return;
+    }
+    if (v->doubt[0] != '\0') {
+        hf_doubt_decide(v, out);
         return;
     }
     if (v->state->paused) {
@@ -281,4 +286,5 @@ void hf_cluster_decide(const struct hf_cluster_view *v, struct hf_decision *out)
     } else {
         steady(v, out);
     }
+    hf_generation_follow(v, out);
 }

@@ -10,7 +10,9 @@
  *   that the view was built from.
  * - A lease is granted only to etcd's (node, epoch) (L11), only from a renewal sent after its
  *   heartbeat arrived (L2), and is entered into `outstanding` before it is sent.
- * - The choice of a primary at epoch e is persisted only after every lease below e is proven over.
+ * - The choice of a primary at epoch e is persisted only after every lease below e is proven over;
+ *   a new generation may choose the node that holds the only lease there is (L12).
+ * - While etcd's records are in doubt nothing is granted, sent or begun; only a person ends that.
  */
 #ifndef HF_COORDINATOR_CLUSTER_H
 #define HF_COORDINATOR_CLUSTER_H
@@ -50,6 +52,9 @@ struct hf_cluster_state {
     char plan[HF_LABEL_SIZE];        /* running plan, "" none */
     uint64_t plans;                  /* how many there were: ids */
     bool paused;
+    char doubt[HF_REASON_SIZE]; /* why these records are not believed (L12), "" = they are */
+    /* Nodes that may follow into this generation; version = the generation, 0 = the first one. */
+    struct hf_candidates follow;
 };
 
 /* Key clusters/T/C/plans/ID. */
@@ -87,6 +92,11 @@ struct hf_node_view {
     hf_lclk promise_until; /* latest end of a reported promise on this coordinator's clock: arrival
                               + hf_lease_wait(remaining); 0 when none */
     struct hf_heartbeat beat;
+    /* The node is left in another generation: then it counts as never seen, and this is what it
+     * says (hf_cluster_view_settle). */
+    hf_generation other; /* 0 = it is not so */
+    hf_epoch other_epoch;
+    bool other_connected;
 };
 
 /* What may still run of the leases that THIS leader granted. */
@@ -110,9 +120,17 @@ struct hf_cluster_view {
     const struct hf_plan *plan; /* NULL when none runs */
     struct hf_outstanding outstanding;
     const struct hf_exposure_ring *ring; /* of the last primary; NULL = nothing known */
+    hf_generation control;               /* the control plane's, 0 = not known */
+    const char *control_doubt;  /* "RULE_ID: text": why etcd itself is not believed; NULL = it is */
+    uint64_t term;              /* of this leader; 0 = not known */
+    char doubt[HF_REASON_SIZE]; /* by hf_cluster_view_settle: "" = the records are believed */
     bool route_done; /* the published name is verified to point to plan->to (or no route is set) */
     int node_count;
     struct hf_node_view nodes[HF_MAX_NODES];
+    /* Agents that were heard and are not in the policy: nothing is decided for them, but one may
+     * lead, and know what restored records do not. */
+    int outside_count;
+    struct hf_node_view outside[HF_MAX_NODES];
 };
 
 struct hf_decision_command {
@@ -127,7 +145,8 @@ struct hf_decision {
     struct hf_cluster_state state;
     bool write_plan;
     struct hf_plan plan;
-    hf_tli reserve; /* with the write: create timelines/N once, refuse if there; 0 = none */
+    hf_tli reserve;      /* with the write: create timelines/N once, refuse if there; 0 = none */
+    hf_generation begin; /* with the write: the control plane's generation from now on; 0 = as is */
     int commands;
     struct hf_decision_command command[HF_DECISION_COMMANDS];
     bool route; /* make the published name point to route_node / route_address */
@@ -137,6 +156,11 @@ struct hf_decision {
     char warning[HF_REASONS_MAX][HF_REASON_SIZE]; /* "RULE_ID: text" */
     hf_lclk next_wakeup;
 };
+
+/* To be called after a view was filled, before anything is decided from it: finds out whether the
+ * records are to be believed, and if they are, makes nodes of other generations unseen. raw: those
+ * stay visible (only for hf_cluster_recover_*). */
+void hf_cluster_view_settle(struct hf_cluster_view *view, bool raw);
 
 /* Called on every tick (100 ms) and after every change. `out` is overwritten. */
 void hf_cluster_decide(const struct hf_cluster_view *view, struct hf_decision *out);
@@ -155,6 +179,16 @@ hf_result hf_cluster_switch_preview(const struct hf_cluster_view *view, const ch
                                     struct hf_plan *ret, struct hf_err *err) HF_MUST_USE;
 hf_result hf_cluster_switch_request(const struct hf_cluster_view *view, const char *wish,
                                     struct hf_decision *ret, struct hf_err *err) HF_MUST_USE;
+
+/* What a recovery would do now (docs/operations.md): a new generation, whose primary is the node
+ * that really is the primary, or whoever a failover finds. primary: the node that a person names,
+ * "" any. The view was settled raw. HF_E_REFUSED names the rule. */
+hf_result hf_cluster_recover_preview(const struct hf_cluster_view *view, const char *primary,
+                                     struct hf_plan *ret, struct hf_err *err) HF_MUST_USE;
+/* The write that does it; why: who asked and what for, kept in the plan. */
+hf_result hf_cluster_recover_request(const struct hf_cluster_view *view, const char *primary,
+                                     const char *why, struct hf_decision *ret,
+                                     struct hf_err *err) HF_MUST_USE;
 
 /* Heartbeats of etcd's (node, epoch) that wait for a grant: the one that a renewal under way may
  * answer, and the newest that came since (else heartbeats that come faster than renewals are

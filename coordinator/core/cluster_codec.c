@@ -26,6 +26,8 @@ static const struct hf_field state_fields[] = {HF_FIELD(U64, S, generation),
                                                HF_FIELD(TEXT, S, plan),
                                                HF_FIELD(U64, S, plans),
                                                HF_FIELD(BOOL, S, paused),
+                                               HF_FIELD(TEXT, S, doubt),
+                                               HF_FIELD(CANDIDATES, S, follow),
                                                HF_FIELDS_END};
 #undef S
 

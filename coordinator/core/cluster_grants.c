@@ -10,7 +10,8 @@ static bool grantable(const struct hf_cluster_state *state, const hf_name *node,
                       const struct hf_heartbeat *b)
 {
     bool given_up = b->surrendered.v >= state->epoch.v && !HF_PLANTED(HF_PLANT_REGRANT_SURRENDERED);
-    return b->want_lease && !given_up && state->epoch.v != 0 &&
+    bool believed = state->doubt[0] == '\0' || HF_PLANTED(HF_PLANT_RESTORED_TRUSTED);
+    return b->want_lease && believed && !given_up && state->epoch.v != 0 &&
            b->generation.v == state->generation.v && state->primary_epoch.v == state->epoch.v &&
            b->lease_epoch.v == state->epoch.v && b->epoch.v == state->epoch.v &&
            hf_name_equal(node, &state->primary);

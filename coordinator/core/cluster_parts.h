@@ -44,6 +44,12 @@ struct hf_plan *hf_plan_move(const struct hf_cluster_view *v, struct hf_decision
                              enum hf_step to);
 hf_dur hf_plan_in_step(const struct hf_cluster_view *v);
 
+/* doubt */
+/* What happens while the records are in doubt: it is written down, a running plan is void. */
+void hf_doubt_decide(const struct hf_cluster_view *v, struct hf_decision *out);
+/* ADOPT to the nodes of other generations that may follow; says which may not. */
+void hf_generation_follow(const struct hf_cluster_view *v, struct hf_decision *out);
+
 /* plans */
 void hf_plan_go_on(const struct hf_cluster_view *v, struct hf_decision *out);
 void hf_plan_start_failover(const struct hf_cluster_view *v, const char *wish, bool requested,

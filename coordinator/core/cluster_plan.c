@@ -100,7 +100,8 @@ static bool may_choose(const struct hf_cluster_view *v, const struct hf_node_vie
     if (hf_node_foreign(v, n)) {
         return false;
     }
-    if (hf_name_equal(&n->name, from)) {
+    /* Whom restored records name says nothing: a recovery asks all alike. */
+    if (hf_name_equal(&n->name, from) && v->plan->kind != HF_PLAN_RECOVERY) {
         return n->beat.surrendered.v >= from_epoch.v || v->state->fenced.v >= from_epoch.v ||
                hf_node_prepared(n, v->plan->epoch);
     }
@@ -110,6 +111,9 @@ static bool may_choose(const struct hf_cluster_view *v, const struct hf_node_vie
 static void step_prepare(const struct hf_cluster_view *v, struct hf_decision *out)
 {
     const struct hf_plan *plan = v->plan;
+    const struct hf_node_view *missing = NULL;
+    /* What numbers and ends the forgotten records knew, only the nodes know now: all of them. */
+    bool recovers = plan->kind == HF_PLAN_RECOVERY;
     int prepared = 0;
     int awaited = 0;
     for (int i = 0; i < v->node_count; i++) {
@@ -117,14 +121,15 @@ static void step_prepare(const struct hf_cluster_view *v, struct hf_decision *ou
         if (!may_choose(v, n, &plan->from, plan->from_epoch)) {
             continue;
         }
+        bool empty = n->beat.state == HF_NODE_EMPTY || n->beat.state == HF_NODE_COPYING;
         if (hf_node_prepared(n, plan->epoch)) {
             prepared++;
-        } else if (hf_node_present(v, n) && n->beat.state != HF_NODE_EMPTY &&
-                   n->beat.state != HF_NODE_COPYING) {
+        } else if (recovers ? !(hf_node_present(v, n) && empty) : hf_node_present(v, n) && !empty) {
             awaited++;
+            missing = n;
         }
     }
-    bool late = hf_plan_in_step(v).us > HF_MS(HF_STEP_LATE_MS).us;
+    bool late = !recovers && hf_plan_in_step(v).us > HF_MS(HF_STEP_LATE_MS).us;
     if (prepared > 0 && (awaited == 0 || late)) {
         struct hf_plan *p = hf_plan_move(v, out, HF_STEP_FENCE);
         hf_plan_reason(p, "PREPARED: %d candidates report their end, %d do not answer", prepared,
@@ -132,7 +137,12 @@ static void step_prepare(const struct hf_cluster_view *v, struct hf_decision *ou
         return;
     }
     send_prepares(v, out);
-    if (prepared == 0) {
+    if (recovers && missing != NULL && hf_plan_in_step(v).us > HF_SEC(5).us) {
+        hf_decide_warn(out,
+                       "AWAITED: the recovery needs %s to report its end; take a node that is "
+                       "lost out of the policy",
+                       missing->name.s);
+    } else if (prepared == 0) {
         hf_decide_warn(out, "NO_CANDIDATE: nobody who may be promoted has answered prepare(%llu)",
                        (unsigned long long)plan->epoch.v);
     }
@@ -156,9 +166,45 @@ static bool promises_over(const struct hf_cluster_view *v, const struct hf_node_
     return true;
 }
 
+/* Who leads out of sight, by records that were forgotten, goes on only as long as each of its
+ * candidates promises. Nobody who is in this generation promises to one of another: whose promise
+ * may still run, NULL = nobody's. */
+static const struct hf_node_view *may_promise(const struct hf_cluster_view *v)
+{
+    for (int i = 0; i < v->node_count; i++) {
+        const struct hf_node_view *n = &v->nodes[i];
+        if (!n->seen || !hf_lclk_reached(v->now, n->promise_until)) {
+            return n;
+        }
+    }
+    return NULL;
+}
+
+static void step_fence_recovery(const struct hf_cluster_view *v, struct hf_decision *out)
+{
+    const struct hf_plan *plan = v->plan;
+    const struct hf_node_view *missing = may_promise(v);
+    if (missing == NULL && hf_lclk_reached(v->now, v->outstanding.until) &&
+        hf_lclk_reached(v->now, v->floor)) {
+        struct hf_plan *p = hf_plan_move(v, out, HF_STEP_SELECT);
+        out->state.fenced = plan->from_epoch;
+        hf_plan_reason(p, "LEASE_OVER: every lease and promise has run out");
+        return;
+    }
+    send_prepares(v, out);
+    if (missing != NULL && hf_plan_in_step(v).us > HF_SEC(5).us) {
+        hf_decide_warn(out, "AWAITED: %s is not in this generation, or a promise of it still runs",
+                       missing->name.s);
+    }
+}
+
 static void step_fence(const struct hf_cluster_view *v, struct hf_decision *out)
 {
     const struct hf_plan *plan = v->plan;
+    if (plan->kind == HF_PLAN_RECOVERY) {
+        step_fence_recovery(v, out);
+        return;
+    }
     const struct hf_node_view *from = hf_view_node(v, &plan->from);
     const char *proof = NULL;
     /* One of the set in force that promises nothing any more, or the holder itself: only these
@@ -182,7 +228,9 @@ static void step_fence(const struct hf_cluster_view *v, struct hf_decision *out)
         return;
     }
     struct hf_plan *p = hf_plan_move(v, out, HF_STEP_SELECT);
-    out->state.fenced = plan->from_epoch;
+    if (plan->from_epoch.v > out->state.fenced.v) { /* a recovery proved more than its choice */
+        out->state.fenced = plan->from_epoch;
+    }
     hf_plan_reason(p, "%s", proof);
 }
 
@@ -224,10 +272,17 @@ static void step_select(const struct hf_cluster_view *v, struct hf_decision *out
     p->to = to->name;
     p->fork = to->beat.final;
     p->parent = to->beat.final_timeline;
-    p->loss = hf_plan_loss(v, to, &plan->from);
+    if (plan->kind != HF_PLAN_RECOVERY) { /* there nobody knows who led last */
+        p->loss = hf_plan_loss(v, to, &plan->from);
+    }
     struct hf_cluster_state *s = &out->state;
     s->primary = to->name;
     s->primary_epoch = plan->epoch;
+    if (plan->kind == HF_PLAN_RECOVERY && to->beat.final_timeline.v != s->timeline.v) {
+        s->timeline = to->beat.final_timeline; /* where it left its parent is forgotten */
+        s->parent = HF_TLI(0);
+        s->fork = HF_LSN(0);
+    }
     /* A new term begins without an acknowledged set; the others are told with the first grant. */
     struct hf_candidates next = {.version = s->candidates.version + 1};
     for (int i = 0; i < v->node_count; i++) {
@@ -298,6 +353,12 @@ static void step_reserve(const struct hf_cluster_view *v, struct hf_decision *ou
     out->reserve = p->timeline;
 }
 
+/* The primary of the generation before goes on in the new one: it is told so by ADOPT. */
+static bool recovers_in_place(const struct hf_plan *p)
+{
+    return p->kind == HF_PLAN_RECOVERY && hf_name_equal(&p->to, &p->from);
+}
+
 static bool choice_failed(const struct hf_cluster_view *v, const struct hf_node_view *to,
                           char text[HF_REASON_SIZE])
 {
@@ -320,6 +381,9 @@ static bool choice_failed(const struct hf_cluster_view *v, const struct hf_node_
         return recovered;
     }
     hf_dur limit = hf_lease_wait(v->ttl, v->margin_ppm);
+    if (recovers_in_place(v->plan)) {
+        limit = HF_MS(HF_PROMOTE_LATE_MS); /* it goes on by itself until it is reached */
+    }
     bool silent = to == NULL || hf_node_silence(v, to).us >= limit.us;
     if (silent && hf_plan_in_step(v).us >= limit.us &&
         hf_lclk_reached(v->now, v->outstanding.until)) {
@@ -376,7 +440,7 @@ static void step_lead(const struct hf_cluster_view *v, struct hf_decision *out)
         }
         return;
     }
-    if (to == NULL || !to->seen || !to->connected) {
+    if (to == NULL || !to->seen || !to->connected || recovers_in_place(plan)) {
         return;
     }
     struct hf_command *c = hf_decide_command(out, to, HF_COMMAND_LEAD, plan->epoch);

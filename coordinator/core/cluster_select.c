@@ -33,6 +33,20 @@ static bool better(const struct hf_cluster_view *v, const struct hf_node_view *a
            hf_policy_preference(v->policy, &b->region);
 }
 
+/* After a recovery the records do not tell the cluster's history: the newest timeline is it. */
+static hf_tli newest_timeline(const struct hf_cluster_view *v, hf_epoch epoch)
+{
+    hf_tli newest = {0};
+    for (int i = 0; i < v->node_count; i++) {
+        const struct hf_node_view *n = &v->nodes[i];
+        if (hf_node_prepared(n, epoch) && !hf_node_foreign(v, n) &&
+            n->beat.final_timeline.v > newest.v) {
+            newest = n->beat.final_timeline;
+        }
+    }
+    return newest;
+}
+
 static bool admissible(const struct hf_cluster_view *v, const struct hf_node_view *n,
                        const hf_name *from, hf_epoch epoch, struct hf_plan *p)
 {
@@ -48,9 +62,11 @@ static bool admissible(const struct hf_cluster_view *v, const struct hf_node_vie
      * one may never have been seen writable. A node that diverged holds none of the present
      * timeline, however far it reaches. */
     hf_tli timeline = n->beat.final_timeline;
-    bool begun = old && timeline.v > v->state->timeline.v &&
+    bool begun = old && p->kind != HF_PLAN_RECOVERY && timeline.v > v->state->timeline.v &&
                  (timeline.v <= v->state->reserved.v || v->state->timeline.v == 0);
-    if (hf_node_foreign(v, n) || !(begun || hf_on_history(v, timeline, n->beat.final))) {
+    bool known = begun || (p->kind == HF_PLAN_RECOVERY ? timeline.v == newest_timeline(v, epoch).v
+                                                       : hf_on_history(v, timeline, n->beat.final));
+    if (hf_node_foreign(v, n) || !known) {
         hf_plan_reason(p,
                        "OTHER_HISTORY: %s ends on timeline %u, off the history of the cluster's "
                        "timeline %u",
@@ -148,9 +164,12 @@ hf_result hf_cluster_plan_preview(const struct hf_cluster_view *view, const char
                                   struct hf_plan *ret, struct hf_err *err)
 {
     const struct hf_cluster_state *s = view->state;
-    if (view->plan != NULL && view->plan->step == HF_STEP_CONFIRM) {
+    if (view->doubt[0] == '\0' && view->plan != NULL && view->plan->step == HF_STEP_CONFIRM) {
         *ret = *view->plan; /* this is what a person is asked about */
         return hf_done();
+    }
+    if (view->doubt[0] != '\0') {
+        return hf_fail(err, HF_E_REFUSED, "%s", view->doubt);
     }
     if (hf_name_empty(&s->primary)) {
         return hf_fail(err, HF_E_REFUSED, "NO_PRIMARY: the cluster was not bootstrapped yet");
@@ -202,10 +221,11 @@ hf_result hf_cluster_plan_preview(const struct hf_cluster_view *view, const char
 hf_result hf_cluster_plan_request(const struct hf_cluster_view *view, const char *wish,
                                   struct hf_decision *ret, struct hf_err *err)
 {
-    if (view->plan != NULL && view->plan->step == HF_STEP_CONFIRM) {
+    if (view->doubt[0] == '\0' && view->plan != NULL && view->plan->step == HF_STEP_CONFIRM) {
         hf_decide_write(view, ret);
         ret->write_plan = true;
         ret->reserve = HF_TLI(0);
+        ret->begin = HF_GENERATION(0);
         ret->plan.confirmed = true;
         return hf_done();
     }

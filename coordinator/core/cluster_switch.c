@@ -79,6 +79,10 @@ static const char *refusal(const struct hf_cluster_view *v, const char *wish,
     const struct hf_cluster_state *s = v->state;
     const struct hf_node_view *p = hf_view_node(v, &s->primary);
     *ret_to = NULL;
+    if (v->doubt[0] != '\0') {
+        (void)snprintf(text, HF_REASON_SIZE, "%s", v->doubt);
+        return text;
+    }
     if (v->policy->level < HF_LEVEL_MANAGE) {
         return "LEVEL: the cluster is below level manage";
     }

@@ -154,12 +154,24 @@ static void on_won(struct hf_leadership *s, const struct hf_lead_event *e, hf_lc
     out->renewal_sent = HF_PLANTED(HF_PLANT_GRANT_WITHOUT_RENEWAL) ? now : s->pending_sent;
 }
 
+/* One request at a time, each answered by a majority: a store that goes on never answers from an
+ * earlier revision than it did before. */
+static void note_revision(struct hf_leadership *s, int64_t revision, struct hf_lead_out *out)
+{
+    if (revision != 0 && revision < s->newest) {
+        out->went_back = true;
+        out->went_back_from = s->newest;
+    }
+    s->newest = revision != 0 ? revision : s->newest;
+}
+
 static void on_answer(struct hf_leadership *s, const struct hf_lead_event *e, hf_lclk now,
                       struct hf_lead_out *out)
 {
     if (e->request != s->request || s->request == 0) {
         return;
     }
+    note_revision(s, e->kind == HF_LEAD_UNKNOWN ? 0 : e->revision, out);
     switch (e->kind) {
     case HF_LEAD_READ:
         on_read(s, e, now, out);

@@ -54,7 +54,7 @@ struct hf_lead_event {
     int64_t renewal_revision;
     struct hf_lead_claim claim;
     hf_dur renewal_ttl; /* READ: value of the renewal; 0 = it cannot be read */
-    int64_t revision;   /* WON */
+    int64_t revision;   /* of etcd's store, as the answer says; 0 = not said */
     hf_dur remainder;   /* RESIGN */
     bool urgent;        /* DEMAND: whoever waits holds no lease, and clients wait for it */
 };
@@ -81,6 +81,9 @@ struct hf_lead_out {
     bool lost_leadership;
     bool renewed; /* a renewal (or the claim) succeeded; it was sent at renewal_sent */
     hf_lclk renewal_sent;
+    /* etcd answers from before what it said already: it was restored (L12). */
+    bool went_back;
+    int64_t went_back_from;
     hf_lclk next_wakeup;
 };
 
@@ -101,7 +104,8 @@ struct hf_leadership {
     enum hf_lead_action_kind pending;
     hf_lclk pending_sent;
     uint64_t requests;
-    bool reread; /* an outcome is unknown: read before anything else */
+    int64_t newest; /* highest revision of etcd's store that was seen */
+    bool reread;    /* an outcome is unknown: read before anything else */
     bool demand;
     bool urgent;
     bool demand_again; /* asked for after the renewal under way was sent: that one answers it not */

@@ -170,6 +170,7 @@ static hf_json *target_body(const struct hf_ctl *ctl)
 {
     hf_json *body = hf_json_object();
     const char *to = hf_ctl_arg(&ctl->args, "to");
+    to = to != NULL ? to : hf_ctl_arg(&ctl->args, "primary");
     if (to != NULL) {
         hf_json_put_text(body, "to", to);
     }
@@ -222,6 +223,10 @@ static hf_result run(struct hf_ctl *ctl, const char *plan_path, const char *run_
     uint64_t epoch = 0;
     HF_TRY(hf_json_get_u64(found, "epoch", &epoch, err));
     hf_json_put_u64(body, "epoch", epoch);
+    const char *reason = hf_ctl_arg(&ctl->args, "reason");
+    if (reason != NULL) {
+        hf_json_put_text(body, "reason", reason);
+    }
     HF_TRY(post(ctl, &which, run_path, body, &accepted, err));
     return hf_ctl_follow(ctl, &which, accepted, err);
 }
@@ -234,6 +239,19 @@ hf_result hf_ctl_failover_run(struct hf_ctl *ctl, struct hf_err *err)
 hf_result hf_ctl_switchover_run(struct hf_ctl *ctl, struct hf_err *err)
 {
     return run(ctl, "/switchover/plan", "/switchover/run", err);
+}
+
+hf_result hf_ctl_recovery_plan(struct hf_ctl *ctl, struct hf_err *err)
+{
+    return plan(ctl, "/recovery/plan", err);
+}
+
+hf_result hf_ctl_recovery_run(struct hf_ctl *ctl, struct hf_err *err)
+{
+    if (hf_ctl_arg(&ctl->args, "reason") == NULL) {
+        return hf_ctl_usage(ctl, err, "recovery run needs --reason TEXT");
+    }
+    return run(ctl, "/recovery/plan", "/recovery/run", err);
 }
 
 /* --- operations --- */

@@ -68,6 +68,17 @@ static const struct hf_ctl_option RUN[] = {
     {.name = "to", .argument = HF_CTL_VALUE, .value = "NODE|REGION", .doc = "the next primary"},
     WAIT,
     END};
+#define GOES_ON                                                                                    \
+    {                                                                                              \
+        .name = "primary", .argument = HF_CTL_VALUE, .value = "NODE",                              \
+        .doc = "who leads from now on (else: the one that does, or the furthest)"                  \
+    }
+static const struct hf_ctl_option RECOVERY_PLAN[] = {GOES_ON, END};
+static const struct hf_ctl_option RECOVERY_RUN[] = {
+    GOES_ON,
+    {.name = "reason", .argument = HF_CTL_VALUE, .value = "TEXT", .doc = "kept with it; needed"},
+    WAIT,
+    END};
 static const struct hf_ctl_option CA_INIT[] = {
     {.name = "dir", .argument = HF_CTL_VALUE, .value = "DIR", .doc = "directory of the authority"},
     {.name = "trust-domain",
@@ -165,6 +176,16 @@ const struct hf_ctl_command HF_CTL_COMMANDS[] = {
      .options = RUN,
      .doc = "move the primary: no loss, or it leads again",
      .run = hf_ctl_switchover_run},
+    {.name = "recovery plan",
+     WHICH,
+     .options = RECOVERY_PLAN,
+     .doc = "etcd was restored: what a new generation would begin with; does nothing",
+     .run = hf_ctl_recovery_plan},
+    {.name = "recovery run",
+     WHICH,
+     .options = RECOVERY_RUN,
+     .doc = "begin a new generation, into which the agents follow",
+     .run = hf_ctl_recovery_run},
     {.name = "operation list",
      WHICH,
      .doc = "first adoption, failovers, backups; newest first",

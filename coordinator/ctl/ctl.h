@@ -90,6 +90,8 @@ hf_result hf_ctl_failover_plan(struct hf_ctl *ctl, struct hf_err *err);
 hf_result hf_ctl_failover_run(struct hf_ctl *ctl, struct hf_err *err);
 hf_result hf_ctl_switchover_plan(struct hf_ctl *ctl, struct hf_err *err);
 hf_result hf_ctl_switchover_run(struct hf_ctl *ctl, struct hf_err *err);
+hf_result hf_ctl_recovery_plan(struct hf_ctl *ctl, struct hf_err *err);
+hf_result hf_ctl_recovery_run(struct hf_ctl *ctl, struct hf_err *err);
 hf_result hf_ctl_operation_list(struct hf_ctl *ctl, struct hf_err *err);
 hf_result hf_ctl_operation_show(struct hf_ctl *ctl, struct hf_err *err);
 hf_result hf_ctl_ca_init(struct hf_ctl *ctl, struct hf_err *err);

@@ -119,6 +119,20 @@ void hf_carry_lost(struct hf_carry *carry)
     }
 }
 
+void hf_carry_went_back(struct hf_carry *carry)
+{
+    carry->ready = false;
+    carry->since = hf_clock_lease(); /* what was heard and granted before counts from now on */
+    for (int i = 0; i < carry->c.warm->count; i++) {
+        struct led *l = carry->c.warm->clusters[i]->led;
+        if (l != NULL) {
+            l->wait.waiting = false;
+            l->view_revision = 0;
+            l->stale = l->writing;
+        }
+    }
+}
+
 static void generation_made(void *arg, enum hf_write_result result, int64_t revision,
                             const struct hf_err *err)
 {
@@ -163,7 +177,7 @@ void hf_carry_loaded(struct hf_carry *carry)
     hf_carry_tick(carry);
 }
 
-void hf_carry_view(struct hf_carry *carry, struct led *l, hf_lclk now)
+static void fill_view(struct hf_carry *carry, struct led *l, hf_lclk now)
 {
     struct hf_cluster_view *v = &carry->view;
     hf_warm_view(l->cluster, v);
@@ -182,6 +196,30 @@ void hf_carry_view(struct hf_carry *carry, struct led *l, hf_lclk now)
     v->margin_ppm = carry->c.config->lease.rate_margin_ppm;
     v->outstanding = l->outstanding;
     v->route_done = hf_led_route_done(l);
+    v->term = carry->term;
+    v->control = carry->c.warm->generation;
+    v->control_doubt = hf_warm_doubt(carry->c.warm, carry->doubt);
+}
+
+void hf_carry_view(struct hf_carry *carry, struct led *l, hf_lclk now)
+{
+    fill_view(carry, l, now);
+    hf_cluster_view_settle(&carry->view, false);
+}
+
+void hf_carry_view_raw(struct hf_carry *carry, struct led *l, hf_lclk now)
+{
+    fill_view(carry, l, now);
+    hf_cluster_view_settle(&carry->view, true);
+}
+
+bool hf_led_doubts(struct led *l, hf_lclk now)
+{
+    if (l->cluster->policy == NULL || !l->cluster->has_state) {
+        return true; /* nothing is known that could be believed */
+    }
+    hf_carry_view(l->carry, l, now);
+    return l->carry->view.doubt[0] != '\0';
 }
 
 /* --- writes --- */
@@ -284,6 +322,7 @@ void hf_led_write(struct led *l, const struct hf_decision *d)
                               .state = &d->state,
                               .plan = d->write_plan ? &d->plan : NULL,
                               .reserve = d->reserve,
+                              .begin = d->begin,
                               .prune = true};
     l->writes_plan = d->write_plan;
     if (d->write_plan) {
@@ -416,7 +455,7 @@ void hf_carry_beat(struct hf_carry *carry, struct hf_warm_node *n, hf_lclk arriv
     }
     notice_gap(carry, now);
     struct led *l = hf_led_of(carry, n->cluster);
-    if (n->cluster->has_state && n->view.beat.want_lease &&
+    if (n->cluster->has_state && n->view.beat.want_lease && !hf_led_doubts(l, now) &&
         hf_grant_ask(&l->wait, &n->cluster->state, &n->view.name, &n->view.beat, arrived)) {
         hf_leader_demand(carry->c.leader, n->view.beat.lease_remaining.us == 0);
     }
@@ -434,7 +473,7 @@ void hf_carry_renewed(struct hf_carry *carry, hf_lclk sent, hf_lclk now)
         struct hf_warm_cluster *c = carry->c.warm->clusters[i];
         struct led *l = hf_led_of(carry, c);
         hf_name to = l->wait.node;
-        if (!c->has_state || !l->wait.waiting || l->stale) {
+        if (!c->has_state || !l->wait.waiting || l->stale || hf_led_doubts(l, now)) {
             continue;
         }
         carry->message.type = HF_MESSAGE_GRANT;

@@ -38,6 +38,7 @@ void hf_carry_free(struct hf_carry *carry);
 void hf_carry_won(struct hf_carry *carry);
 void hf_carry_lost(struct hf_carry *carry);
 void hf_carry_loaded(struct hf_carry *carry);
+void hf_carry_went_back(struct hf_carry *carry); /* records are read anew: nothing until then */
 void hf_carry_renewed(struct hf_carry *carry, hf_lclk sent, hf_lclk now);
 void hf_carry_changed(struct hf_carry *carry, struct hf_warm_cluster *c);
 void hf_carry_beat(struct hf_carry *carry, struct hf_warm_node *n, hf_lclk arrived);
@@ -58,6 +59,7 @@ enum hf_carry_kind {
     HF_CARRY_RESUME,
     HF_CARRY_FAILOVER,
     HF_CARRY_SWITCHOVER,
+    HF_CARRY_RECOVER,
     HF_CARRY_POLICY
 };
 /* result: HF_OK; HF_E_STALE, HF_E_REFUSED, HF_E_EXISTS (in progress: text is the operation's id),
@@ -66,13 +68,14 @@ struct hf_carry_answer {
     hf_result result;
     const struct hf_err *err;
     int64_t revision;      /* POLICY */
-    const char *operation; /* FAILOVER, SWITCHOVER */
+    const char *operation; /* FAILOVER, SWITCHOVER, RECOVER */
 };
 typedef void (*hf_carry_done)(void *arg, const struct hf_carry_answer *answer);
 struct hf_carry_request {
     enum hf_carry_kind kind;
     struct hf_warm_cluster *cluster;
-    char wish[HF_NAME_SIZE];        /* FAILOVER, SWITCHOVER */
+    char wish[HF_NAME_SIZE];        /* FAILOVER, SWITCHOVER; RECOVER: the node that leads */
+    char why[HF_REASON_SIZE];       /* RECOVER: who, and what for */
     hf_epoch epoch;                 /* likewise: of the plan that the user read */
     const struct hf_policy *policy; /* POLICY; copied */
     int64_t revision;               /* POLICY: the one to be replaced, 0 = none there */
@@ -83,7 +86,7 @@ struct hf_carry_request {
  * HF_E_AGAIN: another request of this cluster is being carried out. */
 hf_result hf_carry_submit(struct hf_carry *carry, const struct hf_carry_request *request,
                           struct hf_err *err) HF_MUST_USE;
-/* What a failover or a switchover would do. */
+/* What a failover, a switchover or a recovery would do. */
 hf_result hf_carry_preview(struct hf_carry *carry, struct hf_warm_cluster *c,
                            enum hf_plan_kind kind, const char *wish, struct hf_plan *ret,
                            struct hf_err *err) HF_MUST_USE;

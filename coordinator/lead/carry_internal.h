@@ -35,6 +35,7 @@ struct led_request {
     bool under_way;
     enum hf_carry_kind kind;
     char wish[HF_NAME_SIZE];
+    char why[HF_REASON_SIZE];
     hf_epoch epoch;
     struct hf_policy *policy;
     int64_t revision;
@@ -91,12 +92,17 @@ struct hf_carry {
     struct hf_cluster_view view; /* reused */
     struct hf_decision decision; /* reused */
     struct hf_message message;   /* reused */
+    char doubt[HF_REASON_SIZE];  /* of carry->view */
 };
 
 struct led *hf_led_of(struct hf_carry *carry, struct hf_warm_cluster *c);
 bool hf_carry_active(struct hf_carry *carry, hf_lclk now);
-/* Fills carry->view. */
+/* Fills carry->view, and settles it. */
 void hf_carry_view(struct hf_carry *carry, struct led *l, hf_lclk now);
+/* The same with nodes of other generations in sight: for a recovery. */
+void hf_carry_view_raw(struct hf_carry *carry, struct led *l, hf_lclk now);
+/* The records are not believed: nothing may be granted or sent. Overwrites carry->view. */
+bool hf_led_doubts(struct led *l, hf_lclk now);
 /* Begins the write of carry->decision. */
 void hf_led_write(struct led *l, const struct hf_decision *d);
 void hf_led_written(void *arg, enum hf_write_result result, int64_t revision,

@@ -48,13 +48,19 @@ static hf_result prepare_write(struct led *l, hf_lclk now, struct hf_err *err)
     const struct hf_warm_plan *running = hf_warm_running(c);
     bool asks =
         running != NULL && running->plan.step == HF_STEP_CONFIRM && q->kind == HF_CARRY_FAILOVER;
-    if (c->state.plan[0] != '\0' && !asks) {
+    if (c->state.plan[0] != '\0' && !asks && q->kind != HF_CARRY_RECOVER) {
         return hf_fail(err, HF_E_EXISTS, "%s", c->state.plan);
     }
     if (q->epoch.v != c->state.epoch.v) {
         return hf_fail(err, HF_E_STALE,
                        "cluster %s/%s is at epoch %" PRIu64 ", the plan was for %" PRIu64,
                        c->tenant.s, c->cluster.s, c->state.epoch.v, q->epoch.v);
+    }
+    if (q->kind == HF_CARRY_RECOVER) {
+        hf_carry_view_raw(carry, l, now);
+        HF_TRY(hf_cluster_recover_request(&carry->view, q->wish, q->why, d, err));
+        (void)snprintf(l->request.operation, sizeof l->request.operation, "%s", d->plan.id);
+        return hf_done();
     }
     hf_carry_view(carry, l, now);
     HF_TRY(q->kind == HF_CARRY_SWITCHOVER ? hf_cluster_switch_request(&carry->view, q->wish, d, err)
@@ -129,6 +135,7 @@ hf_result hf_carry_submit(struct hf_carry *carry, const struct hf_carry_request 
                                       .done = request->done,
                                       .arg = request->arg};
     (void)snprintf(l->request.wish, sizeof l->request.wish, "%s", request->wish);
+    (void)snprintf(l->request.why, sizeof l->request.why, "%s", request->why);
     if (request->policy != NULL) {
         l->request.policy = hf_alloc(sizeof *request->policy);
         *l->request.policy = *request->policy;
@@ -148,6 +155,10 @@ hf_result hf_carry_preview(struct hf_carry *carry, struct hf_warm_cluster *c,
     if (c->policy == NULL || !c->has_state) {
         return hf_fail(err, HF_E_NOT_FOUND, "cluster %s/%s has no policy and state", c->tenant.s,
                        c->cluster.s);
+    }
+    if (kind == HF_PLAN_RECOVERY) {
+        hf_carry_view_raw(carry, hf_led_of(carry, c), now);
+        return hf_cluster_recover_preview(&carry->view, wish, ret, err);
     }
     hf_carry_view(carry, hf_led_of(carry, c), now);
     return kind == HF_PLAN_SWITCHOVER ? hf_cluster_switch_preview(&carry->view, wish, ret, err)

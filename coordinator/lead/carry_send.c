@@ -90,6 +90,9 @@ static void backup_gave_up(struct hf_warm_backup *b)
 void hf_led_backups(struct led *l, hf_lclk now)
 {
     struct hf_warm_cluster *c = l->cluster;
+    if (c->backup_count == 0 || hf_led_doubts(l, now)) {
+        return;
+    }
     for (int i = 0; i < c->backup_count; i++) {
         struct hf_warm_backup *b = &c->backups[i];
         if (!b->asked_here || b->begun || b->finished) {
@@ -137,6 +140,10 @@ void hf_led_views(struct led *l, hf_lclk now)
     bool changed = l->view_revision != c->state_revision || strcmp(address, l->view_address) != 0;
     if (!changed && !hf_lclk_reached(now, hf_lclk_add(l->view_at, HF_SEC(LED_VIEW_S)))) {
         return;
+    }
+    if (hf_led_doubts(l, now)) {
+        l->view_at = now;
+        return; /* records in doubt are told to nobody (L12) */
     }
     carry->message.type = HF_MESSAGE_VIEW;
     struct hf_view *v = &carry->message.view;

@@ -5,6 +5,7 @@
 #include "common/io/clock.h"
 #include "common/io/log.h"
 
+#include <inttypes.h>
 #include <stdio.h>
 #include <string.h>
 
@@ -23,6 +24,8 @@ struct hf_leader {
     bool resigning;
     hf_lclk resign_until; /* the longest grant ends here */
     bool stepping;
+    uint64_t answers; /* which etcd does, by cluster id; 0 = not known yet */
+    uint64_t was;     /* ... before it changed, 0 = it did not */
 };
 
 static void leader_step(struct hf_leader *l, const struct hf_lead_event *event);
@@ -62,6 +65,10 @@ static void leader_answer(void *arg, const struct hf_etcd_reply *reply)
     if (hf_ok(reply->result)) {
         struct hf_err err;
         l->callbacks.latency(l->arg, hf_lclk_sub(now_of(l), l->sent));
+        if (reply->cluster != 0) {
+            l->was = reply->cluster != l->answers ? l->answers : 0;
+            l->answers = reply->cluster;
+        }
         e.revision = reply->revision;
         if (l->kind != HF_LEAD_DO_READ) {
             e.kind = reply->succeeded ? HF_LEAD_WON : HF_LEAD_LOST;
@@ -134,9 +141,31 @@ static void leader_send(struct hf_leader *l, const struct hf_lead_action *a)
     }
 }
 
+static void tell_went_back(struct hf_leader *l, const struct hf_lead_out *out)
+{
+    char why[HF_REASON_SIZE];
+    if (l->was != 0) {
+        (void)snprintf(why, sizeof why, "RESTORED: etcd %" PRIx64 " answers instead of %" PRIx64,
+                       l->answers, l->was);
+    } else if (out->went_back) {
+        (void)snprintf(why, sizeof why,
+                       "RESTORED: etcd went back from revision %" PRId64 " to %" PRId64,
+                       out->went_back_from, l->core.newest);
+    } else {
+        return;
+    }
+    l->was = 0;
+    hf_log(HF_LOG_ERROR, "ETCD_WENT_BACK",
+           "etcd was restored: nothing is decided until a person "
+           "recovers the clusters",
+           HF_KV("why", why));
+    l->callbacks.went_back(l->arg, why);
+}
+
 static void leader_out(struct hf_leader *l, const struct hf_lead_out *out, hf_lclk now)
 {
     const struct hf_leadership *c = &l->core;
+    tell_went_back(l, out);
     if (out->lost_leadership) {
         hf_log(HF_LOG_WARNING, "LEADER_LOST", "leadership is over here");
         l->callbacks.lost(l->arg);

@@ -10,6 +10,7 @@
 #define HF_COORDINATOR_LEADER_H
 
 #include "common/io/etcd.h"
+#include "coordinator/core/cluster.h"
 #include "coordinator/core/leadership.h"
 #include "coordinator/state/keys.h"
 
@@ -21,6 +22,8 @@ struct hf_leader_callbacks {
     void (*renewed)(void *arg, hf_lclk sent, hf_lclk now);
     /* hf_leader_resign came to its end: released, or lost meanwhile. */
     void (*released)(void *arg);
+    /* etcd was restored, or is another one: why ("RULE_ID: text"). */
+    void (*went_back)(void *arg, const char *why);
     /* A request took so long. */
     void (*latency)(void *arg, hf_dur took);
 };

@@ -78,6 +78,10 @@ static void load_done(void *arg, const struct hf_etcd_reply *reply)
         return;
     }
     t->load_failed = false;
+    if (t->warm->etcd != 0 && reply->cluster != 0 && reply->cluster != t->warm->etcd) {
+        hf_warm_forget(t->warm); /* another etcd: revisions do not compare */
+    }
+    t->warm->etcd = reply->cluster != 0 ? reply->cluster : t->warm->etcd;
     hf_tree_note_latency(t, hf_lclk_sub(hf_clock_lease(), t->load_began));
     for (size_t o = 0; o < reply->op_count; o++) {
         for (size_t i = 0; i < reply->ops[o].kv_count; i++) {
@@ -127,6 +131,13 @@ void hf_tree_load(struct hf_tree *t)
         return;
     }
     t->load_busy = true;
+}
+
+void hf_tree_went_back(struct hf_tree *t, const char *why)
+{
+    hf_warm_forget(t->warm);
+    (void)snprintf(t->warm->went_back, sizeof t->warm->went_back, "%s", why);
+    hf_tree_load(t);
 }
 
 hf_result hf_tree_new(struct hf_loop *loop, struct hf_etcd *etcd, const char *prefix,

@@ -31,6 +31,9 @@ void hf_tree_free(struct hf_tree *tree);
 /* Reads everything anew (at the start, and when leadership was won): `loaded` is called when it is
  * done; retries by itself. */
 void hf_tree_load(struct hf_tree *tree);
+/* etcd was restored, or is another one: what was read of it is forgotten and read anew. why:
+ * "RULE_ID: text", kept until a new generation is begun. */
+void hf_tree_went_back(struct hf_tree *tree, const char *why);
 /* True while a load is under way or waits to be tried again. */
 bool hf_tree_loading(const struct hf_tree *tree);
 /* What is in memory is as new as the watch delivers. */
@@ -57,10 +60,12 @@ struct hf_tree_write {
     int64_t policy_revision; /* to be compared with: 0 = must be absent */
     const struct hf_cluster_state *state;
     const struct hf_plan *plan;
-    hf_tli reserve; /* timelines/N, created once for plan */
-    bool prune;     /* removes the oldest finished plans beyond those that are kept */
+    hf_tli reserve;      /* timelines/N, created once for plan */
+    hf_generation begin; /* the control plane's generation from now on, in the etcd that answers */
+    bool prune;          /* removes the oldest finished plans beyond those that are kept */
 };
-/* State and plan are compared with the revisions in memory. done is called once, later. */
+/* State, plan and generation are compared with the revisions in memory. done is called once, later.
+ */
 hf_result hf_tree_write(struct hf_tree *tree, const struct hf_tree_write *write,
                         hf_tree_written done, void *arg, struct hf_err *err) HF_MUST_USE;
 

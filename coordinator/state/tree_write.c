@@ -168,6 +168,21 @@ static hf_result write_plan(struct tree_job *j, const struct hf_tree_write *w, s
     return hf_done();
 }
 
+/* Rule L12: bound to the etcd that is asked, so that a copy of these records is noticed. */
+static hf_result write_generation(struct tree_job *j, hf_generation generation, int64_t known,
+                                  struct hf_err *err)
+{
+    const struct hf_warm *warm = j->tree->warm;
+    HF_AUTOJSON hf_json *v = hf_json_object();
+    hf_json_put_u64(v, "generation", generation.v);
+    if (warm->etcd != 0) {
+        hf_json_put_u64(v, "etcd", warm->etcd);
+    }
+    HF_TRY(hf_json_write(v, &j->value[j->record_count], err));
+    job_record(j, &(struct hf_key){.kind = HF_KEY_GENERATION}, known, 0);
+    return hf_done();
+}
+
 /* Rule L14: the number of a timeline belongs to one promotion for ever. */
 static hf_result write_timeline(struct tree_job *j, const struct hf_tree_write *w,
                                 struct hf_err *err)
@@ -219,6 +234,9 @@ hf_result hf_tree_write(struct hf_tree *tree, const struct hf_tree_write *w, hf_
     if (w->plan != NULL && w->reserve.v != 0) {
         HF_TRY(write_timeline(j, w, err));
     }
+    if (w->begin.v != 0) {
+        HF_TRY(write_generation(j, w->begin, tree->warm->generation_revision, err));
+    }
     if (w->prune) {
         write_prune(j, w->cluster);
     }
@@ -243,8 +261,7 @@ hf_result hf_tree_write_generation(struct hf_tree *tree, uint64_t term, hf_tree_
                                    void *arg, struct hf_err *err)
 {
     AUTOJOB struct tree_job *j = job_new(tree, term, NULL, done, arg);
-    HF_TRY(hf_buf_append_str(&j->value[0], "{\"generation\":\"1\"}", err));
-    job_record(j, &(struct hf_key){.kind = HF_KEY_GENERATION}, 0, 0);
+    HF_TRY(write_generation(j, HF_GENERATION(1), 0, err));
     return job_send(&j, err);
 }
 

@@ -3,6 +3,7 @@
 
 #include "common/base/mem.h"
 
+#include <inttypes.h>
 #include <stdio.h>
 #include <string.h>
 
@@ -192,17 +193,57 @@ static hf_result apply_plan(struct hf_warm_cluster *c, const struct hf_key *key,
 }
 
 static hf_result apply_generation(struct hf_warm *warm, const char *value, size_t len,
-                                  struct hf_err *err)
+                                  int64_t revision, struct hf_err *err)
 {
     HF_AUTOJSON hf_json *v = NULL;
     uint64_t number = 0;
+    uint64_t etcd = 0;
     HF_TRY(hf_json_parse(value, len, 4096, &v, err));
     HF_TRY(hf_json_get_u64(v, "generation", &number, err));
+    if (hf_json_member(v, "etcd") != NULL) {
+        HF_TRY(hf_json_get_u64(v, "etcd", &etcd, err));
+    }
     if (number == 0) {
         return hf_fail(err, HF_E_INVALID, "generation is 0, allowed is 1 and more");
     }
+    if (warm->generation.v != 0 && number > warm->generation.v) {
+        warm->went_back[0] = '\0'; /* a person began a new one since */
+    }
     warm->generation = HF_GENERATION(number);
+    warm->generation_revision = revision;
+    warm->generation_etcd = etcd;
     return hf_done();
+}
+
+void hf_warm_forget(struct hf_warm *warm)
+{
+    warm->generation = HF_GENERATION(0);
+    warm->generation_revision = 0;
+    warm->generation_etcd = 0;
+    for (int i = 0; i < warm->count; i++) {
+        struct hf_warm_cluster *c = warm->clusters[i];
+        c->has_state = false;
+        c->state_revision = 0;
+        c->policy_revision = 0; /* the policy itself stays until one is read: status needs it */
+        memset(&c->state, 0, sizeof c->state);
+        while (c->plan_count > 0) {
+            hf_free(c->plans[--c->plan_count]);
+        }
+    }
+}
+
+const char *hf_warm_doubt(const struct hf_warm *warm, char *text)
+{
+    if (warm->went_back[0] != '\0') {
+        return warm->went_back;
+    }
+    if (warm->generation_etcd == 0 || warm->etcd == 0 || warm->generation_etcd == warm->etcd) {
+        return NULL;
+    }
+    (void)snprintf(text, HF_REASON_SIZE,
+                   "RESTORED: etcd is %" PRIx64 ", generation %" PRIu64 " was begun in %" PRIx64,
+                   warm->etcd, warm->generation.v, warm->generation_etcd);
+    return text;
 }
 
 /* Policy and state are never deleted by Holdfast; a deletion by hand leaves the last known ones in
@@ -227,7 +268,7 @@ hf_result hf_warm_apply(struct hf_warm *warm, const struct hf_key *key, const ch
         return hf_done();
     }
     if (key->kind == HF_KEY_GENERATION) {
-        return apply_generation(warm, value, len, err);
+        return apply_generation(warm, value, len, mod_revision, err);
     }
     if (key->kind != HF_KEY_POLICY && key->kind != HF_KEY_STATE && key->kind != HF_KEY_PLAN) {
         return hf_done();
@@ -362,5 +403,11 @@ void hf_warm_view(const struct hf_warm_cluster *c, struct hf_cluster_view *ret)
         }
         v->name = p->name;
         v->region = p->region;
+    }
+    for (int i = 0; i < c->node_count; i++) {
+        const struct hf_warm_node *n = c->nodes[i];
+        if (n != NULL && n->view.seen && hf_policy_node(c->policy, n->view.name.s) == NULL) {
+            ret->outside[ret->outside_count++] = n->view;
+        }
     }
 }

@@ -73,7 +73,19 @@ struct hf_warm {
     int count;
     struct hf_warm_cluster *clusters[HF_MAX_CLUSTERS];
     hf_generation generation; /* 0 = not read yet, or none made yet */
+    int64_t generation_revision;
+    uint64_t generation_etcd; /* the etcd that it was made in, by cluster id; 0 = it does not say */
+    uint64_t etcd;            /* the one that answers, 0 = not known yet */
+    /* Why etcd is not believed (L12), from when this process saw it until a new generation is
+     * begun; "" = nothing was seen. */
+    char went_back[HF_REASON_SIZE];
 };
+
+/* Forgets every record: etcd's are to be read anew, whatever their revisions. Nodes stay. */
+void hf_warm_forget(struct hf_warm *warm);
+/* "RULE_ID: text" when what etcd says is not to be believed, NULL otherwise; text: HF_REASON_SIZE
+ * bytes that may hold it. */
+const char *hf_warm_doubt(const struct hf_warm *warm, char *text);
 
 void hf_warm_free(struct hf_warm *warm);
 
@@ -107,7 +119,8 @@ hf_result hf_warm_backup_add(struct hf_warm_cluster *c, const char *id, const hf
                              struct hf_warm_backup **ret, struct hf_err *err) HF_MUST_USE;
 
 /* The view for the pure decisions: nodes in the policy's order. The cluster has policy and state.
- * The caller fills now, wall, leader's members, outstanding and route_done. */
+ * The caller fills now, wall, leader's members, outstanding, control, control_doubt and route_done,
+ * then settles it. */
 void hf_warm_view(const struct hf_warm_cluster *c, struct hf_cluster_view *ret);
 
 #endif

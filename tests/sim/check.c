@@ -79,6 +79,8 @@ bool sim_check_settled(struct sim_world *w, char *why, unsigned long size)
         snprintf(why, size, "%d coordinators lead", acting_leaders(w));
     } else if (primary < 0 || s->primary_epoch.v != s->epoch.v) {
         snprintf(why, size, "no primary is chosen at epoch %llu", (unsigned long long)s->epoch.v);
+    } else if (s->doubt[0] != '\0') {
+        snprintf(why, size, "the records are in doubt: %.100s", s->doubt);
     } else if (s->plan[0] != '\0') {
         snprintf(why, size, "plan %s runs, step %s", s->plan,
                  w->truth.plan_known ? hf_step_name(w->truth.plan.step) : "?");

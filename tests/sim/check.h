@@ -56,6 +56,7 @@ struct sim_timeline {
     uint64_t fork;
     int node;
     uint64_t reserved_epoch; /* 0: nobody reserved it */
+    bool forgotten;          /* etcd was restored to before that */
 };
 struct sim_promise {
     int holder; /* -1: none */
@@ -71,9 +72,12 @@ struct sim_truth {
     bool plan_epoch[SIM_EPOCHS];   /* some persisted plan or state burnt it */
     hf_epoch newest_fenced;
     struct hf_cluster_state state; /* last committed */
+    struct hf_cluster_state top;   /* of the highest epoch ever committed, before a restore too */
     bool state_known;
     struct hf_plan plan; /* last committed */
     bool plan_known;
+    struct hf_plan top_plan; /* last committed of the highest epoch, before a restore too */
+    bool top_plan_known;
     int predictor;      /* coordinator that predicted the plan's loss */
     int64_t seen_since; /* from when on it saw the primary */
     int acks;
@@ -118,6 +122,9 @@ bool sim_history_contains(const struct sim_world *w, uint32_t of, uint32_t t, ui
 /* check_etcd.c */
 void sim_check_commit(struct sim_world *w, int coord, const struct hf_cluster_state *state,
                       const struct hf_plan *plan, hf_tli reserve);
+/* etcd was put back to these records: what was committed since is forgotten there, not here. */
+void sim_check_restored(struct sim_world *w, const struct hf_cluster_state *state,
+                        const struct hf_plan *plan);
 void sim_check_coord_send(struct sim_world *w, const struct hf_message *message, int node);
 /* Healed and settled: true from the moment on when everything is as it should be. */
 bool sim_check_settled(struct sim_world *w, char *why, unsigned long size);

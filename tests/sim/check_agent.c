@@ -301,10 +301,10 @@ void sim_check_op(struct sim_world *w, int node, const struct sim_agent_op *op)
             sim_fail(w, SIM_CHECK_RECORD, "%s is overwritten without a record of it",
                      sim_node_names[node]);
         }
-        if (sim_node_by_name(t->state.primary.s) == node &&
-            t->state.primary_epoch.v == t->state.epoch.v) {
+        if (sim_node_by_name(t->top.primary.s) == node &&
+            t->top.primary_epoch.v == t->top.epoch.v) {
             sim_fail(w, SIM_CHECK_CHOICE, "%s is overwritten; it is the choice of epoch %llu",
-                     sim_node_names[node], (ull)t->state.epoch.v);
+                     sim_node_names[node], (ull)t->top.epoch.v);
         }
     }
 }

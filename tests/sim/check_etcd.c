@@ -12,17 +12,19 @@
 typedef unsigned long long ull;
 
 /* From now on every lease of epochs up to `epoch` counts as over. Is it? */
-static void fence_proof(struct sim_world *w, uint64_t epoch, const char *what)
+static void fence_proof(struct sim_world *w, uint64_t epoch, int except, const char *what)
 {
     struct sim_truth *t = &w->truth;
     for (uint64_t e = t->newest_fenced.v + 1; e <= epoch && e < SIM_EPOCHS; e++) {
-        t->fenced_at[e] = w->now;
+        bool goes_on = except >= 0 && w->pages[except].epoch.v == e && sim_page_valid(w, except);
+        t->fenced_at[e] = goes_on ? 0 : w->now;
     }
     if (epoch > t->newest_fenced.v) {
         t->newest_fenced = HF_EPOCH(epoch);
     }
     for (int i = 0; i < w->cfg.nodes; i++) {
-        if (w->pages[i].epoch.v <= epoch && w->pages[i].epoch.v != 0 && sim_page_valid(w, i)) {
+        if (i != except && w->pages[i].epoch.v <= epoch && w->pages[i].epoch.v != 0 &&
+            sim_page_valid(w, i)) {
             hf_dur left = hf_lclk_sub(w->pages[i].deadline, sim_clock(w, i));
             sim_fail(w, SIM_CHECK_ONE_LEASE,
                      "%s says that epoch %llu is over; %s holds epoch %llu for another %lld us",
@@ -50,7 +52,8 @@ static void check_growth(struct sim_world *w, const struct hf_cluster_state *s)
     }
 }
 
-static void check_choice(struct sim_world *w, const struct hf_cluster_state *s)
+/* goes_on: a recovery whose primary keeps what is left of its lease. */
+static void check_choice(struct sim_world *w, const struct hf_cluster_state *s, bool goes_on)
 {
     struct sim_truth *t = &w->truth;
     uint64_t e = s->primary_epoch.v;
@@ -65,7 +68,7 @@ static void check_choice(struct sim_world *w, const struct hf_cluster_state *s)
     }
     if (t->choice[e] == -1) {
         t->choice[e] = node;
-        fence_proof(w, e - 1, "the choice");
+        fence_proof(w, e - 1, goes_on ? node : -1, "the choice");
     }
 }
 
@@ -87,9 +90,10 @@ static void check_plan(struct sim_world *w, const struct hf_cluster_state *s,
                  (o->to.s[0] != '\0' && strcmp(o->to.s, p->to.s) != 0))) {
         sim_fail(w, SIM_CHECK_CHOICE, "plan %s changed epoch or choice under way", p->id);
     }
-    enum hf_step first = p->kind == HF_PLAN_SWITCHOVER  ? HF_STEP_DRAIN
-                         : p->kind == HF_PLAN_BOOTSTRAP ? HF_STEP_LEAD
-                                                        : HF_STEP_PREPARE;
+    enum hf_step first = p->kind == HF_PLAN_SWITCHOVER                       ? HF_STEP_DRAIN
+                         : p->kind == HF_PLAN_BOOTSTRAP                      ? HF_STEP_LEAD
+                         : p->kind == HF_PLAN_RECOVERY && p->to.s[0] != '\0' ? HF_STEP_LEAD
+                                                                             : HF_STEP_PREPARE;
     if (!same && (!over || p->step != first)) {
         sim_fail(w, SIM_CHECK_TABLE, "plan %s begins at %s while %s is at %s", p->id,
                  hf_step_name(p->step), o->id, hf_step_name(o->step));
@@ -106,6 +110,10 @@ static void check_plan(struct sim_world *w, const struct hf_cluster_state *s,
     }
     t->plan = *p;
     t->plan_known = true;
+    if (!t->top_plan_known || p->epoch.v >= t->top_plan.epoch.v) {
+        t->top_plan = *p;
+        t->top_plan_known = true;
+    }
 }
 
 void sim_check_commit(struct sim_world *w, int coord, const struct hf_cluster_state *s,
@@ -117,8 +125,10 @@ void sim_check_commit(struct sim_world *w, int coord, const struct hf_cluster_st
         return;
     }
     t->plan_epoch[s->epoch.v] = true;
-    fence_proof(w, s->fenced.v, "fenced");
-    check_choice(w, s);
+    fence_proof(w, s->fenced.v, -1, "fenced");
+    bool recovers = plan != NULL && plan->kind == HF_PLAN_RECOVERY && plan->step == HF_STEP_LEAD &&
+                    s->generation.v > t->state.generation.v;
+    check_choice(w, s, recovers);
     if (plan != NULL && !w->failed) {
         if (plan->step == HF_STEP_GAP) {
             t->predictor = coord;
@@ -127,9 +137,11 @@ void sim_check_commit(struct sim_world *w, int coord, const struct hf_cluster_st
         check_plan(w, s, plan);
     }
     if (reserve.v != 0 && reserve.v < SIM_TIMELINES) {
-        if (t->timeline[reserve.v].used || t->timeline[reserve.v].reserved_epoch != 0) {
+        const struct sim_timeline *l = &t->timeline[reserve.v];
+        if (l->used || (l->reserved_epoch != 0 && !l->forgotten)) {
             sim_fail(w, SIM_CHECK_TIMELINE, "timeline %u is reserved again", reserve.v);
         }
+        t->timeline[reserve.v].forgotten = false;
         t->timeline[reserve.v].reserved_epoch = s->epoch.v;
     }
     int primary = sim_node_by_name(s->primary.s);
@@ -140,6 +152,23 @@ void sim_check_commit(struct sim_world *w, int coord, const struct hf_cluster_st
     }
     t->state = *s;
     t->state_known = true;
+    t->top = s->epoch.v >= t->top.epoch.v ? *s : t->top;
+}
+
+void sim_check_restored(struct sim_world *w, const struct hf_cluster_state *state,
+                        const struct hf_plan *plan)
+{
+    struct sim_truth *t = &w->truth;
+    for (int i = 0; i < SIM_TIMELINES; i++) {
+        if (!t->timeline[i].used && w->etcd.timeline_revision[i] == 0) {
+            t->timeline[i].forgotten = true; /* unless somebody uses it yet it is free again */
+        }
+    }
+    t->state = *state;
+    t->plan_known = plan != NULL;
+    if (plan != NULL) {
+        t->plan = *plan;
+    }
 }
 
 static void check_command(struct sim_world *w, const struct hf_command *c, int node)
@@ -172,6 +201,13 @@ static void check_command(struct sim_world *w, const struct hf_command *c, int n
         if (t->choice[e] != node) {
             sim_fail(w, SIM_CHECK_CHOICE, "%s is told to stop epoch %llu; it does not lead it",
                      sim_node_names[node], (ull)e);
+        }
+        break;
+    case HF_COMMAND_ADOPT:
+        if (other != node || c->generation.v <= c->from_generation.v ||
+            (c->body[0] != '\0' && t->choice[e] != node)) {
+            sim_fail(w, SIM_CHECK_RECORD, "%s: %s is told to follow into generation %llu", c->id,
+                     sim_node_names[node], (ull)c->generation.v);
         }
         break;
     case HF_COMMAND_PREPARE:

@@ -146,12 +146,12 @@ static struct loss find_lost(struct sim_world *w, uint32_t timeline)
 static bool as_busy_before(const struct sim_world *w, const struct loss *lost)
 {
     const struct sim_truth *t = &w->truth;
-    sim_time span = t->plan.loss.time.us;
+    sim_time span = t->top_plan.loss.time.us;
     sim_time least = lost->oldest - 60 * SIM_SECOND;
     least = t->seen_since > least ? t->seen_since : least;
     int first = 0;
     /* What came after the last sample that counts was not seen. */
-    sim_time selected = t->plan.entered_us[HF_STEP_GAP] - SIM_WALL_START;
+    sim_time selected = t->top_plan.entered_us[HF_STEP_GAP] - SIM_WALL_START;
     sim_time end = selected - span < lost->oldest ? selected - span : lost->oldest;
     for (int i = 0; i < t->acks && t->ack[i].at < end; i++) {
         const struct sim_ack *a = &t->ack[i];
@@ -172,7 +172,7 @@ static bool as_busy_before(const struct sim_world *w, const struct loss *lost)
 
 static void check_loss(struct sim_world *w, int node, const struct loss *lost)
 {
-    const struct hf_plan *p = &w->truth.plan;
+    const struct hf_plan *p = &w->truth.top_plan;
     const struct hf_policy *policy = &w->etcd.policy;
     bool limited = policy->failover.max_loss_time.us != HF_POLICY_NO_TIME_LIMIT.us ||
                    policy->failover.max_loss_wal != HF_POLICY_NO_WAL_LIMIT;

@@ -24,6 +24,8 @@ bool sim_coord_active(const struct sim_world *w, int coord);
 /* coord_lead.c */
 void sim_coord_tick(struct sim_world *w, int coord);
 void sim_coord_decide(struct sim_world *w, int coord);
+/* The records are not believed now: nothing is granted. */
+bool sim_coord_doubts(struct sim_world *w, int coord);
 void sim_coord_load(struct sim_world *w, int coord);
 void sim_coord_records(struct sim_world *w, int coord, const struct sim_etcd_request *r);
 void sim_coord_renewed(struct sim_world *w, int coord, hf_lclk sent);

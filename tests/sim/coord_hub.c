@@ -66,7 +66,8 @@ static void heartbeat(struct sim_world *w, int coord, int agent, const struct hf
     if (!c->loaded || !sim_coord_active(w, coord)) {
         return;
     }
-    if (hf_grant_ask(&c->wait, &c->state, &n->name, b, now)) {
+    if (b->want_lease && !sim_coord_doubts(w, coord) &&
+        hf_grant_ask(&c->wait, &c->state, &n->name, b, now)) {
         sim_coord_demand(w, coord, b->lease_remaining.us == 0);
     }
     if (urgent) {

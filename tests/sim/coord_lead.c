@@ -42,6 +42,7 @@ static void write_records(struct sim_world *w, int coord, const struct hf_decisi
     r->state = d->state;
     r->with_plan = d->write_plan;
     r->reserve = d->reserve;
+    r->begin = d->begin;
     if (d->write_plan) {
         r->plan = d->plan;
         r->plan_revision =
@@ -49,6 +50,7 @@ static void write_records(struct sim_world *w, int coord, const struct hf_decisi
         c->wrote_plan = d->plan;
     }
     c->wrote_state = d->state;
+    c->wrote_begin = d->begin;
     c->wrote_with_plan = d->write_plan;
     SIM_TRACE(w, "coordinator %s writes: epoch %llu fenced %llu primary %s/%llu plan %s %s",
               sim_region_names[coord], (unsigned long long)d->state.epoch.v,
@@ -85,6 +87,8 @@ static void loaded(struct sim_world *w, int coord, const struct sim_etcd_request
     if (c->state.generation.v == 0) {
         c->state.generation = HF_GENERATION(1);
     }
+    c->control = r->begin;
+    c->other_etcd = r->generation_of != r->etcd;
     c->plan_revision = r->plan_revision;
     if (r->with_plan) {
         take_plan(w, coord, &r->plan);
@@ -107,6 +111,10 @@ void sim_coord_records(struct sim_world *w, int coord, const struct sim_etcd_req
         c->loaded = false;
     } else {
         c->state = c->wrote_state;
+        if (c->wrote_begin.v != 0) {
+            c->control = c->wrote_begin;
+            c->other_etcd = false;
+        }
         c->state_revision = r->revision;
         if (c->wrote_with_plan) {
             take_plan(w, coord, &c->wrote_plan);
@@ -120,7 +128,7 @@ void sim_coord_records(struct sim_world *w, int coord, const struct sim_etcd_req
 }
 
 /* Nodes of the policy, in its order, over what heartbeats told of them. */
-static void fill_view(struct sim_world *w, int coord)
+static void fill_view(struct sim_world *w, int coord, bool raw)
 {
     struct sim_coord *c = &w->coords[coord];
     struct hf_cluster_view *v = &c->view;
@@ -142,6 +150,56 @@ static void fill_view(struct sim_world *w, int coord)
         n->name = c->policy.nodes[i].name;
         n->region = c->policy.nodes[i].region;
     }
+    v->outside_count = 0;
+    for (int i = 0; i < SIM_NODES; i++) {
+        if (c->known[i].seen && hf_policy_node(&c->policy, sim_node_names[i]) == NULL) {
+            v->outside[v->outside_count++] = c->known[i];
+        }
+    }
+    v->term = c->lead.term;
+    v->control = c->control;
+    v->control_doubt = c->other_etcd ? "RESTORED: another etcd" : NULL;
+    hf_cluster_view_settle(v, raw);
+}
+
+bool sim_coord_doubts(struct sim_world *w, int coord)
+{
+    fill_view(w, coord, false);
+    return w->coords[coord].view.doubt[0] != '\0';
+}
+
+/* The person sees that etcd was restored (or that a node is left behind for good) and, after a
+ * while, begins a new generation; what is refused now is asked for again. */
+static bool person_recovers(struct sim_world *w, int coord)
+{
+    struct sim_coord *c = &w->coords[coord];
+    bool wanted = c->view.doubt[0] != '\0';
+    for (int i = 0; i < c->view.node_count; i++) {
+        const struct hf_node_view *n = &c->view.nodes[i];
+        bool follows = c->state.follow.version == c->state.generation.v &&
+                       hf_candidates_contain(&c->state.follow, &n->name);
+        wanted = wanted || (n->other.v != 0 && (!follows || n->other_epoch.v > c->state.epoch.v));
+    }
+    if (!wanted) {
+        c->doubt_since = 0;
+        return false;
+    }
+    c->doubt_since = c->doubt_since == 0 ? w->now : c->doubt_since;
+    if (w->now - c->doubt_since < (sim_time)(1 + w->seed % 5) * SIM_SECOND) {
+        return false;
+    }
+    c->doubt_since = w->now - (sim_time)(1 + w->seed % 5) * SIM_SECOND + SIM_SECOND / 2;
+    fill_view(w, coord, true);
+    struct hf_err refused;
+    if (!hf_ok(hf_cluster_recover_request(&c->view, "", "the person", &w->decision, &refused))) {
+        SIM_TRACE(w, "recovery refused: %s", refused.text);
+        w->stats.recover_refused++;
+        fill_view(w, coord, false);
+        return false;
+    }
+    w->stats.recoveries++;
+    w->stats.goes_on += w->decision.plan.step == HF_STEP_LEAD ? 1 : 0;
+    return true;
 }
 
 static void publish_route(struct sim_world *w, int coord, const struct hf_decision *d)
@@ -193,9 +251,9 @@ void sim_coord_decide(struct sim_world *w, int coord)
     if (!c->loaded || c->store_number != 0 || c->resigning || !sim_coord_active(w, coord)) {
         return;
     }
-    fill_view(w, coord);
+    fill_view(w, coord, false);
     w->stats.decisions++;
-    if (!person_asks(w, coord)) {
+    if (!person_recovers(w, coord) && !person_asks(w, coord)) {
         hf_cluster_decide(&c->view, &w->decision);
     }
     const struct hf_decision *d = &w->decision;
@@ -210,7 +268,9 @@ void sim_coord_decide(struct sim_world *w, int coord)
     }
     sim_coord_commands(w, coord, d);
     publish_route(w, coord, d);
-    sim_coord_views(w, coord);
+    if (c->view.doubt[0] == '\0') {
+        sim_coord_views(w, coord);
+    }
 }
 
 void sim_coord_tick(struct sim_world *w, int coord)
@@ -243,7 +303,7 @@ void sim_coord_renewed(struct sim_world *w, int coord, hf_lclk sent)
     struct sim_coord *c = &w->coords[coord];
     hf_name to = c->wait.node;
     w->out.type = HF_MESSAGE_GRANT;
-    if (!c->loaded || !c->wait.waiting ||
+    if (!c->loaded || !c->wait.waiting || sim_coord_doubts(w, coord) ||
         !hf_grant_give(&c->wait, &c->state, c->ttl, w->cfg.margin_ppm, c->lead.term, sent,
                        sim_coord_now(w, coord), &c->view.outstanding, &w->out.grant)) {
         return;

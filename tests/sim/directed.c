@@ -9,6 +9,8 @@
 #include "tests/sim/net.h"
 #include "tests/sim/pg.h"
 
+#include <string.h>
+
 const char *const sim_directed_text[SIM_DIRECTED_COUNT] = {"none",
 #define X(name, text) text,
                                                            SIM_DIRECTED_LIST(X)
@@ -308,6 +310,41 @@ static sim_time region_returns(struct sim_world *w, int step)
     return step < 2 ? share(w, 1500, 6000) : OVER;
 }
 
+/* A snapshot, then one or more changes of the primary (or none), then everything that was written
+ * since is forgotten. */
+static sim_time restored(struct sim_world *w, int step)
+{
+    int p = sim_primary(w);
+    if (step == 0) {
+        if (w->etcd.state.timeline.v == 0 || strncmp(w->etcd.state.plan, "b-", 2) == 0) {
+            return OVER; /* nothing is adopted yet: the person sets the cluster up anew */
+        }
+        sim_etcd_keep(w);
+        return sim_span(w, 100, 3000);
+    }
+    if (step < 3) {
+        int kind = sim_pick(&w->rng, 5);
+        if (kind == 0) {
+            sim_verb_region_loss(w, w->hosts[p].region, share(w, 1000, 4000));
+        } else if (kind == 1) {
+            sim_verb_kill(w, SIM_PROC_PG + p, 0);
+        } else if (kind == 2) {
+            part(w, bit(p), share(w, 1500, 4000));
+        } else if (kind == 3 && sim_leader(w) >= 0) {
+            w->coords[sim_leader(w)].switch_asked = true;
+        }
+        return share(w, 300, 4000);
+    }
+    w->etcd.outage_until = clipped(w, sim_span(w, 200, 4000));
+    sim_etcd_restore(w);
+    if (sim_chance(&w->rng, 400)) { /* who reads the old records first may be a new process */
+        for (int c = 0; c < SIM_REGIONS; c++) {
+            sim_verb_kill(w, SIM_PROC_COORD + c, sim_span(w, 50, 2000));
+        }
+    }
+    return OVER;
+}
+
 void sim_directed_step(struct sim_world *w, int step)
 {
     static sim_time (*const scenarios[SIM_DIRECTED_COUNT])(struct sim_world *, int) = {
@@ -324,6 +361,7 @@ void sim_directed_step(struct sim_world *w, int step)
         [SIM_DIRECTED_CHOICE_DIES] = choice_dies,
         [SIM_DIRECTED_AGENT_OF_PRIMARY] = agent_of_primary,
         [SIM_DIRECTED_REGION_RETURNS] = region_returns,
+        [SIM_DIRECTED_RESTORED] = restored,
     };
     if (w->healed || scenarios[w->cfg.directed] == NULL) {
         return;

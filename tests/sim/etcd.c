@@ -10,6 +10,8 @@ void sim_etcd_reset(struct sim_world *w)
 {
     struct sim_etcd *s = &w->etcd;
     s->revision = 1;
+    s->id = s->generation_of = 1;
+    s->generation = HF_GENERATION(1);
     s->leader = sim_pick(&w->rng, SIM_REGIONS);
 }
 
@@ -26,6 +28,8 @@ struct sim_etcd_request *sim_etcd_new(struct sim_world *w, int coord, enum sim_e
             r->sent = w->now;
             r->with_plan = false;
             r->reserve = HF_TLI(0);
+            r->begin = HF_GENERATION(0);
+            r->etcd = w->etcd.id;
             r->won = false;
             *ret_index = i;
             return r;
@@ -142,6 +146,10 @@ static void write_records(struct sim_world *w, struct sim_etcd_request *r)
         s->plans[slot].plan = r->plan;
         s->plans[slot].revision = s->revision;
     }
+    if (r->begin.v != 0) {
+        s->generation = r->begin;
+        s->generation_of = s->id;
+    }
     if (r->reserve.v != 0) {
         s->timeline_revision[r->reserve.v] = s->revision;
     }
@@ -187,6 +195,8 @@ static void load_records(struct sim_etcd *s, struct sim_etcd_request *r)
     r->state = s->state;
     r->state_revision = s->state_revision;
     r->policy_revision = s->policy_revision;
+    r->begin = s->generation;
+    r->generation_of = s->generation_of;
     int slot = s->state.plan[0] != '\0' ? plan_slot(s, s->state.plan) : -1;
     r->with_plan = slot >= 0;
     r->plan_revision = 0;
@@ -227,6 +237,10 @@ void sim_etcd_execute(struct sim_world *w, uint32_t index)
 {
     struct sim_etcd *s = &w->etcd;
     struct sim_etcd_request *r = &s->requests[index];
+    if (r->etcd != s->id) { /* its connection ended with the etcd that was there */
+        sim_etcd_release(w, index);
+        return;
+    }
     if (!quorum(w, r->member)) {
         if (w->now - r->sent > 8 * SIM_SECOND) {
             sim_etcd_release(w, index);
@@ -261,6 +275,38 @@ void sim_etcd_delete_claim(struct sim_world *w)
     s->claim_revision = 0;
     memset(&s->claim, 0, sizeof(s->claim));
     SIM_TRACE(w, "etcd: leader/claim deleted by hand");
+}
+
+void sim_etcd_keep(struct sim_world *w)
+{
+    w->kept = w->etcd;
+    SIM_TRACE(w, "etcd: a snapshot is kept, epoch %llu", (unsigned long long)w->kept.state.epoch.v);
+}
+
+void sim_etcd_restore(struct sim_world *w)
+{
+    struct sim_etcd *s = &w->etcd;
+    const struct sim_etcd *k = &w->kept;
+    s->id++;
+    s->generation = k->generation;
+    s->generation_of = k->generation_of;
+    s->revision = k->revision;
+    s->claim_revision = k->claim_revision;
+    s->renewal_revision = k->renewal_revision;
+    s->claim = k->claim;
+    s->renewal_ttl = k->renewal_ttl;
+    s->state_revision = k->state_revision;
+    s->state = k->state;
+    memcpy(s->plans, k->plans, sizeof(s->plans));
+    s->plan_next = k->plan_next;
+    memcpy(s->timeline_revision, k->timeline_revision, sizeof(s->timeline_revision));
+    s->policy_revision = k->policy_revision;
+    s->policy = k->policy;
+    w->stats.restores++;
+    SIM_TRACE(w, "etcd: restored, epoch %llu, revision %lld", (unsigned long long)s->state.epoch.v,
+              (long long)s->revision);
+    int slot = s->state.plan[0] != '\0' ? plan_slot(s, s->state.plan) : -1;
+    sim_check_restored(w, &s->state, slot >= 0 ? &s->plans[slot].plan : NULL);
 }
 
 void sim_etcd_put_policy(struct sim_world *w, const struct hf_policy *policy)

@@ -18,6 +18,9 @@ void sim_etcd_execute(struct sim_world *w, uint32_t index);
 void sim_etcd_release(struct sim_world *w, uint32_t index);
 /* By hand: the leader's key is deleted; the policy is changed. */
 void sim_etcd_delete_claim(struct sim_world *w);
+/* A snapshot is kept, and later put in place of what there is: another etcd, of a state before. */
+void sim_etcd_keep(struct sim_world *w);
+void sim_etcd_restore(struct sim_world *w);
 void sim_etcd_put_policy(struct sim_world *w, const struct hf_policy *policy);
 
 #endif

@@ -64,7 +64,8 @@ extern const char *const sim_fault_text[SIM_FAULT_COUNT];
     X(DELAYED_GRANT, "grants delayed, then the primary is cut off")                                \
     X(CHOICE_DIES, "primary lost, then the chosen node at once")                                   \
     X(AGENT_OF_PRIMARY, "primary's agent restarts around lease's end")                             \
-    X(REGION_RETURNS, "primary's region lost and back during the failover")
+    X(REGION_RETURNS, "primary's region lost and back during the failover")                        \
+    X(RESTORED, "etcd put back to a snapshot from before a failover, a person recovers")
 
 enum sim_directed {
     SIM_DIRECTED_NONE,

@@ -36,6 +36,8 @@ static const char *const plant_names[HF_PLANT_COUNT] = {
     [HF_PLANT_PREPARE_KEEPS_RECEIVING] = "prepare-keeps-receiving",
     [HF_PLANT_ORDER_IGNORED] = "order-ignored",
     [HF_PLANT_EPOCH_REUSED] = "epoch-reused",
+    [HF_PLANT_RESTORED_TRUSTED] = "restored-trusted",
+    [HF_PLANT_RECOVERED_LOW] = "recovered-low",
 };
 
 enum { DEFAULT_SEEDS = 20000, PLANT_SEEDS = 2000 };

@@ -163,6 +163,7 @@ struct sim_coord {
     bool loaded; /* the records below are etcd's of this term */
     struct hf_cluster_state state;
     struct hf_cluster_state wrote_state;
+    hf_generation wrote_begin;
     int64_t state_revision;
     struct hf_plan plan;
     struct hf_plan wrote_plan;
@@ -181,6 +182,9 @@ struct sim_coord {
     uint32_t conn[SIM_NODES]; /* the connection that is the node's present one, 0 none */
     char command_id[SIM_NODES][HF_LABEL_SIZE];
     sim_time command_at[SIM_NODES];
+    hf_generation control;
+    bool other_etcd;      /* the generation was made for another etcd */
+    sim_time doubt_since; /* the person looks at it for so long, 0 = there is none */
     sim_time view_at[SIM_NODES];
     uint64_t view_mark[SIM_NODES];
     int route_node; /* where the published name points, -1 nowhere */
@@ -214,6 +218,9 @@ struct sim_etcd_request {
     int64_t plan_revision;
     bool with_plan;
     hf_tli reserve;
+    hf_generation begin;    /* WRITE; answered by LOAD: the generation that there is */
+    uint64_t generation_of; /* answered by LOAD */
+    uint64_t etcd;          /* which one it was sent to */
     struct hf_cluster_state state;
     struct hf_plan plan;
     int64_t policy_revision;
@@ -222,6 +229,9 @@ struct sim_etcd_request {
 };
 enum { SIM_ETCD_REQUESTS = 64, SIM_ETCD_PLANS = 8 };
 struct sim_etcd {
+    uint64_t id; /* another one after a restore */
+    hf_generation generation;
+    uint64_t generation_of; /* id of the etcd that it was made for */
     int64_t revision;
     int64_t claim_revision;
     int64_t renewal_revision;
@@ -276,6 +286,10 @@ struct sim_etcd {
     X(switched_back, "switchovers whose old primary leads again")                                  \
     X(refused_commits, "commits refused by the guard")                                             \
     X(reopened, "leases opened again after a soft fence")                                          \
+    X(restores, "etcd restored from a snapshot")                                                   \
+    X(recoveries, "recoveries by a person")                                                        \
+    X(goes_on, "recoveries whose primary went on")                                                 \
+    X(recover_refused, "recoveries refused for the moment")                                        \
     X(codec_trips, "codec round trips")                                                            \
     X(etcd_unknown, "etcd requests of unknown outcome")                                            \
     X(faults, "faults")                                                                            \
@@ -323,6 +337,7 @@ struct sim_world {
     struct sim_pg pgs[SIM_NODES];
     struct sim_coord coords[SIM_REGIONS];
     struct sim_etcd etcd;
+    struct sim_etcd kept; /* a snapshot of it, revision 0 = none */
     struct sim_truth truth;
     uint64_t digest; /* of all events: the same seed gives the same */
     /* Up to here a seed begins with zeroes; the rest is kept between seeds. */

@@ -3,11 +3,12 @@
 import base64
 import json
 import os
+import shutil
 import ssl
 import urllib.error
 import urllib.request
 
-from .process import LabError, Process
+from .process import LabError, Process, run
 
 # Loopback has no latency to speak of: the smallest heartbeat that a loaded machine keeps.
 HEARTBEAT_MS = 100
@@ -26,7 +27,7 @@ def member(lab, region):
             "--advertise-client-urls", f"https://{address}:{port}",
             "--listen-peer-urls", f"https://{address}:{peer_port}",
             "--initial-advertise-peer-urls", f"https://{address}:{peer_port}",
-            "--initial-cluster", peers, "--initial-cluster-token", "holdfast-lab",
+            "--initial-cluster", peers, "--initial-cluster-token", lab.etcd_token,
             "--initial-cluster-state", "new",
             "--heartbeat-interval", str(HEARTBEAT_MS), "--election-timeout", str(ELECTION_MS),
             "--auto-compaction-mode", "periodic", "--auto-compaction-retention", "1h",
@@ -38,6 +39,40 @@ def member(lab, region):
                  f"--{prefix}cert-file", tls["certificate"], f"--{prefix}key-file", tls["key"]]
     return Process(f"etcd {region}", argv, lab.log(f"{region}-etcd"), base, user=lab.user,
                    cwd=base, inside=lab.inside(region))
+
+
+def _etcdctl(lab, *words):
+    """As the server's user, whose files the members' are."""
+    run(["etcdctl", *words], user=lab.user, mark=lab.directory, env={"ETCDCTL_API": "3"})
+
+
+def save_snapshot(lab, region, path):
+    """`etcdctl snapshot save` from one member, as docs/operations.md has it."""
+    tls = lab.certificate("etcd-snapshot", "etcd-client",
+                          directory=lab.make_dir("etcd-snapshot", mode=0o700))
+    _etcdctl(lab, f"--endpoints=https://{lab.address(region)}:{lab.port['etcd']}",
+             f"--cacert={tls['ca']}", f"--cert={tls['certificate']}", f"--key={tls['key']}",
+             "snapshot", "save", path)
+
+
+def restore_snapshot(lab, path, token=None):
+    """All members stopped, their data replaced, started: the state of the snapshot, and nothing
+    of what came after it. A token that was never used makes it another etcd."""
+    lab.etcd_token = token or lab.etcd_token
+    for region in lab.regions:
+        lab.etcd[region].kill()
+    for region in lab.regions:
+        data = os.path.join(lab.region_dir(region), "etcd")
+        shutil.rmtree(data)
+        peers = ",".join(f"{r}=https://{lab.address(r)}:{lab.port['etcd_peer']}"
+                         for r in lab.regions)
+        _etcdctl(lab, "snapshot", "restore", path, "--name", region, "--data-dir", data,
+                 "--initial-cluster", peers, "--initial-cluster-token", lab.etcd_token,
+                 "--initial-advertise-peer-urls",
+                 f"https://{lab.address(region)}:{lab.port['etcd_peer']}")
+    for region in lab.regions:
+        lab.etcd[region].start()
+    lab.etcd_ready()
 
 
 class Client:

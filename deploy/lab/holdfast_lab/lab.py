@@ -45,6 +45,7 @@ class Laboratory:
         self.postgres_bin = postgres.bin_dir()
         self._secrets, self._certificates, self._shared_memory = {}, {}, set()
         self.etcd, self.agents, self.coordinators, self.gateways = {}, {}, {}, {}
+        self.etcd_token = "holdfast-lab"
         self.dns = self.history = self.authority = self.operator = None
         self.database = self.api = self._etcd_client = None
         self.extra = []

@@ -51,6 +51,8 @@ static void fill_beat(struct hf_heartbeat *b)
                                .surrendered = {1},
                                .surrendered_serial = 4,
                                .candidates_acked = 3,
+                               .candidates_known = 4,
+                               .term = 76,
                                .op = "lead.2.us-1",
                                .op_status = HF_OP_DONE,
                                .repository_known = true,
@@ -112,7 +114,8 @@ static void make(enum hf_message_type type, struct hf_message *m)
                                          .ttl = {5000000},
                                          .timeline = {2},
                                          .released_epoch = {1},
-                                         .released_serial = 4};
+                                         .released_serial = 4,
+                                         .from_generation = {3}};
         break;
     case HF_MESSAGE_PROMISE_REQUEST:
         m->promise_request =

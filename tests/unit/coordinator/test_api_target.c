@@ -78,6 +78,7 @@ static void roles_and_tenants(void **state)
         [HF_API_BACKUP_CREATE] = HF_ROLE_OPERATOR, [HF_API_FAILOVER_PLAN] = HF_ROLE_OPERATOR,
         [HF_API_FAILOVER_RUN] = HF_ROLE_OPERATOR,  [HF_API_SWITCH_PLAN] = HF_ROLE_OPERATOR,
         [HF_API_SWITCH_RUN] = HF_ROLE_OPERATOR,    [HF_API_CLUSTER_PUT] = HF_ROLE_ADMIN,
+        [HF_API_RECOVERY_PLAN] = HF_ROLE_ADMIN,    [HF_API_RECOVERY_RUN] = HF_ROLE_ADMIN,
     };
     for (int op = 0; op < HF_API_OPS; op++) {
         bool scoped = op > HF_API_CLUSTERS;

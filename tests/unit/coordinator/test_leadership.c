@@ -232,6 +232,29 @@ static void late_answers_of_other_requests_are_ignored(void **state)
     assert_int_not_equal(s.renewal_revision, 99);
 }
 
+static void a_store_that_went_back_is_noticed_once(void **state)
+{
+    (void)state;
+    begin();
+    tick_after(0);
+    step((struct hf_lead_event){.kind = HF_LEAD_READ, .claim_revision = 5, .revision = 900});
+    assert_false(out.went_back);
+    tick_after(1000000);
+    step((struct hf_lead_event){.kind = HF_LEAD_UNKNOWN, .revision = 1});
+    assert_false(out.went_back); /* an answer that is none says nothing */
+    tick_after(1000000);
+    step((struct hf_lead_event){.kind = HF_LEAD_READ, .claim_revision = 5, .revision = 900});
+    assert_false(out.went_back);
+    tick_after(1000000);
+    step((struct hf_lead_event){.kind = HF_LEAD_READ, .claim_revision = 3, .revision = 400});
+    assert_true(out.went_back);
+    assert_int_equal(out.went_back_from, 900);
+    assert_int_equal(s.newest, 400);
+    tick_after(1000000);
+    step((struct hf_lead_event){.kind = HF_LEAD_READ, .claim_revision = 3, .revision = 401});
+    assert_false(out.went_back);
+}
+
 static void resigning_leaves_what_still_runs(void **state)
 {
     (void)state;
@@ -260,6 +283,7 @@ int main(void)
         cmocka_unit_test(unknown_renewal_is_read_back),
         cmocka_unit_test(unanswered_leader_stops_acting_by_its_own_clock),
         cmocka_unit_test(late_answers_of_other_requests_are_ignored),
+        cmocka_unit_test(a_store_that_went_back_is_noticed_once),
         cmocka_unit_test(resigning_leaves_what_still_runs),
     };
     return cmocka_run_group_tests(tests, NULL, NULL);

@@ -48,7 +48,9 @@ static struct hf_cluster_state a_state(void)
                                  .acked = candidates(7),
                                  .plan = "f-0009",
                                  .plans = 9,
-                                 .paused = true};
+                                 .paused = true,
+                                 .doubt = "RESTORED: us-1 is at epoch 3, etcd says 1",
+                                 .follow = candidates(10)};
     return s;
 }
 
