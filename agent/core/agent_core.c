@@ -119,6 +119,7 @@ static void fill_beat(const struct hf_agent_core *c, hf_lclk now, struct hf_hear
     b->seq = c->beat;
     b->life = c->life;
     b->clock_us = c->pg.known ? c->pg.clock_us : now.us;
+    b->read_ago = HF_US(now.us > b->clock_us ? now.us - b->clock_us : 0);
     b->generation = c->record.generation;
     b->epoch = c->record.epoch;
     b->prepared = c->prepared_done;

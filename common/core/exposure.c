@@ -39,7 +39,7 @@ int64_t hf_exposure_clock(const struct hf_exposure_ring *ring, hf_lclk now)
 }
 
 void hf_exposure_add(struct hf_exposure_ring *ring, hf_epoch epoch, uint64_t life, int64_t clock_us,
-                     hf_lsn lsn, hf_lclk arrived)
+                     hf_dur read_ago, hf_lsn lsn, hf_lclk arrived)
 {
     if (ring->epoch.v != epoch.v || ring->life != life) {
         ring->epoch = epoch;
@@ -48,7 +48,7 @@ void hf_exposure_add(struct hf_exposure_ring *ring, hf_epoch epoch, uint64_t lif
         ring->next = 0;
         ring->offsets = 0;
     }
-    add_offset(ring, clock_us, arrived.us);
+    add_offset(ring, clock_us, arrived.us - (read_ago.us > 0 ? read_ago.us : 0));
     if (ring->count > 0) {
         struct hf_exposure_sample *newest = &ring->samples[index_of(ring, ring->count - 1)];
         if (clock_us < newest->clock_us || lsn.v < newest->lsn.v) {
@@ -117,16 +117,17 @@ struct hf_exposure hf_exposure_loss(const struct hf_exposure_ring *ring, hf_lsn 
     }
     const struct hf_exposure_sample *newest = sample(ring, ring->count - 1);
     int64_t unseen_us = now_us > newest->clock_us ? now_us - newest->clock_us : 0;
+    int64_t age_us = now_us - sample(ring, at)->clock_us;
     /* The primary's clock may have run that much faster than the receiver's meanwhile. */
-    int64_t faster_us = unseen_us / 1000 * margin_ppm / 1000;
-    unseen_us += faster_us;
-    now_us += faster_us;
+    unseen_us += unseen_us / 1000 * margin_ppm / 1000;
     /* What was seen for less than a second says nothing of what came unseen. */
     if (unseen_us > 0 && newest->clock_us - sample(ring, 0)->clock_us < RATE_SPAN_US) {
         return e;
     }
     e.known = true;
-    e.age = HF_US(now_us - sample(ring, at)->clock_us);
+    /* Either clock, the primary's for what was seen of the age and the receiver's for the rest, may
+     * have run that much slower than the time by which people count. */
+    e.age = HF_US(age_us > 0 ? age_us + age_us / 1000 * margin_ppm / 1000 : age_us);
     /* A quarter longer than what was not seen: the busiest time may have been this one. */
     e.bytes = hf_lsn_lag(newest->lsn, fork) +
               hf_exposure_most(ring, HF_US(unseen_us + unseen_us / 4), HF_SEC(60));

@@ -35,10 +35,12 @@ struct hf_exposure {
 };
 
 /* Samples that do not advance the position only move the newest sample's time forward, so an idle
- * hour takes one slot. Another epoch or life empties the ring first. arrived: by the receiver's
- * clock. */
+ * hour takes one slot. Another epoch or life empties the ring first. read_ago: from the reading of
+ * the position to its sending; without it the wait of a position for the next heartbeat, always the
+ * same in two timers of one period, would look like the clocks' difference. arrived: by the
+ * receiver's clock. */
 void hf_exposure_add(struct hf_exposure_ring *ring, hf_epoch epoch, uint64_t life, int64_t clock_us,
-                     hf_lsn lsn, hf_lclk arrived);
+                     hf_dur read_ago, hf_lsn lsn, hf_lclk arrived);
 /* The clock of the ring's primary at the receiver's `now`: at least what the promptest sample of
  * the last minutes says; too great by no more than the clocks' drift since then. */
 int64_t hf_exposure_clock(const struct hf_exposure_ring *ring, hf_lclk now);
@@ -46,9 +48,8 @@ int64_t hf_exposure_clock(const struct hf_exposure_ring *ring, hf_lclk now);
 struct hf_exposure hf_exposure_measure(const struct hf_exposure_ring *ring, hf_lsn durable,
                                        int64_t now_us);
 /* What a failover that forks at `fork` loses at most, if the old primary may have gone on until
- * now_us: age = time since the last sample that is not beyond the fork, by a clock that may have
- * run faster than the receiver's by margin_ppm since the newest sample; bytes = what was seen
- * beyond it, plus the most that was written within the last 60 s, in a time a quarter longer than
+ * now_us: age = time since the last sample that is not beyond the fork, longer by margin_ppm (the
+ * clocks that it was measured by may run slow); bytes = what was seen beyond it, plus the most that was written within the last 60 s, in a time a quarter longer than
  * the one since the newest sample (a peak rate would take the rest of a segment that a backup skips
  * for a second's work). The bytes are exceeded when the primary wrote more after its newest sample
  * than in the busiest such time of that minute; both are too small when the receiver's clock stood

@@ -34,6 +34,7 @@ static const struct hf_field heartbeat_fields[] = {
     F(U64, B, seq),
     F(U64, B, life),
     F(I64, B, clock_us),
+    HF_FIELD_AS("read_ago_us", I64, B, read_ago),
     F(U64, B, generation),
     F(U64, B, epoch),
     F(U64, B, prepared),

@@ -61,6 +61,7 @@ struct hf_heartbeat {
     uint64_t life; /* random at each start of the agent: seq restarts with it */
     int64_t clock_us; /* the agent's lease clock when the WAL position was read; only differences
                          within one boot mean anything */
+    hf_dur read_ago;  /* from then to the sending of this beat, by the same clock; never negative */
     hf_generation generation; /* adopted */
     hf_epoch epoch;           /* highest adopted */
     hf_epoch prepared;        /* epoch of the last completed prepare, 0 = none */

@@ -303,7 +303,7 @@ static void sample_exposure(struct hf_warm_node *n)
         c->ring = hf_alloc(sizeof *c->ring);
     }
     hf_exposure_add(c->ring, chosen ? c->state.primary_epoch : HF_EPOCH(0), b->life, b->clock_us,
-                    end, n->view.seen_at);
+                    b->read_ago, end, n->view.seen_at);
 }
 
 struct hf_warm_backup *hf_warm_backup(struct hf_warm_cluster *c, const char *id)

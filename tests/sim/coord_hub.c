@@ -60,7 +60,8 @@ static void heartbeat(struct sim_world *w, int coord, int agent, const struct hf
         n->promise_until = hf_lclk_add(now, hf_lease_wait(b->promise_remaining, w->cfg.margin_ppm));
     }
     if (b->state == HF_NODE_PRIMARY && b->written.v != 0) {
-        hf_exposure_add(&c->ring, b->lease_epoch, b->life, b->clock_us, b->written, now);
+        hf_exposure_add(&c->ring, b->lease_epoch, b->life, b->clock_us, b->read_ago, b->written,
+                        now);
         c->ring_since = c->ring.count == 1 ? w->now : c->ring_since;
     }
     if (!c->loaded || !sim_coord_active(w, coord)) {

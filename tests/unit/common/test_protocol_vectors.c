@@ -34,6 +34,7 @@ static void fill_beat(struct hf_heartbeat *b)
     *b = (struct hf_heartbeat){.seq = 42,
                                .life = 0x1122334455667788,
                                .clock_us = 9000000001,
+                               .read_ago = {180000},
                                .generation = {1},
                                .epoch = {2},
                                .prepared = {2},
