@@ -49,11 +49,12 @@ struct hf_exposure hf_exposure_measure(const struct hf_exposure_ring *ring, hf_l
                                        int64_t now_us);
 /* What a failover that forks at `fork` loses at most, if the old primary may have gone on until
  * now_us: age = time since the last sample that is not beyond the fork, longer by margin_ppm (the
- * clocks that it was measured by may run slow); bytes = what was seen beyond it, plus the most that was written within the last 60 s, in a time a quarter longer than
- * the one since the newest sample (a peak rate would take the rest of a segment that a backup skips
- * for a second's work). The bytes are exceeded when the primary wrote more after its newest sample
- * than in the busiest such time of that minute; both are too small when the receiver's clock stood
- * still since. Unknown when the ring is too short. */
+ * clocks that it was measured by may run slow); bytes = what was seen beyond it, plus the most that
+ * was written within the last 60 s, in a time a quarter longer than the one since the newest sample
+ * (a peak rate would take the rest of a segment that a backup skips for a second's work). The bytes
+ * are exceeded when the primary wrote more after its newest sample than in the busiest such time of
+ * that minute; both are too small when the receiver's clock stood still since. Unknown when the
+ * ring is too short. */
 struct hf_exposure hf_exposure_loss(const struct hf_exposure_ring *ring, hf_lsn fork,
                                     int64_t now_us, int margin_ppm);
 /* The most bytes in any time of length `span` that began within the last `window`; scaled up when
