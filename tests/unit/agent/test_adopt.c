@@ -2,50 +2,9 @@
  *
  * Another generation (L12): which ADOPT an agent obeys, and what it does then.
  */
-#include <setjmp.h>
-#include <stdarg.h>
-#include <stddef.h>
-#include <stdint.h>
-#include <stdio.h>
-#include <string.h>
-#include <cmocka.h>
+#include "agent_rig.h"
 
-#include "agent/core/agent_core.h"
-
-#define L_US 6000000
-
-static struct hf_agent_core c;
-static struct hf_agent_effects fx;
-static int64_t now_us;
-static struct hf_pg_observation pg;
 static struct hf_message m;
-
-static hf_name name(const char *text)
-{
-    hf_name n = {0};
-    (void)snprintf(n.s, sizeof n.s, "%s", text);
-    return n;
-}
-
-static void step(struct hf_agent_event e)
-{
-    hf_agent_core_step(&c, &e, (hf_lclk){now_us}, &fx);
-}
-
-static int position(enum hf_agent_effect_kind kind)
-{
-    for (int i = 0; i < fx.count; i++) {
-        if (fx.list[i].kind == kind) {
-            return i;
-        }
-    }
-    return -1;
-}
-
-static const struct hf_agent_effect *effect(enum hf_agent_effect_kind kind)
-{
-    return position(kind) < 0 ? NULL : &fx.list[position(kind)];
-}
 
 /* A node of generation 1 at epoch 3; it leads that epoch, or follows. */
 static void begin(bool leads)
