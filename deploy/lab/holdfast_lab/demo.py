@@ -199,7 +199,7 @@ class Demo:
 
     def timeline(self, operation):
         """What the plan's record says, counted from the kill."""
-        at = {"detected": operation["started_at"]}
+        at = {"detected": operation["started_at"], "done": operation["finished_at"]}
         at.update({s["name"]: s["at"] for s in operation["steps"] if s["at"]})
         names = [("detected", "loss detected, plan persisted"),
                  ("fence", "all candidates prepared"), ("select", "old primary proven fenced"),
