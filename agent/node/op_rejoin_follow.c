@@ -13,7 +13,7 @@
 
 enum { STEP_MS = 200 };
 /* Without anything new replayed. Longer than it takes to fetch a segment from a repository. */
-#define IDLE_LIMIT HF_SEC(60)
+#define IDLE_LIMIT HF_SEC(30)
 
 static void close_sync(struct hf_pg_sync **c)
 {
