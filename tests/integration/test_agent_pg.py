@@ -222,8 +222,8 @@ def test_the_end_lies_on_the_timeline_that_was_replayed_last(scene):
     the second of two failovers."""
     scene.prepare("us-1", 5)
     scene.lead("us-1", timeline=7)
-    # Nothing diverged, but the source has not kept the WAL of a timeline that it led for moments: it
-    # is tried, and given up after 30 s for a copy.
+    # Nothing diverged, but the source has not kept the WAL of a timeline that it led for moments:
+    # following is tried, and given up after 30 s for a copy.
     scene.script.do("eu-1", "copy-5", "copy", 5, address=scene.address("us"), node="us-1",
                     seconds=120)
     # The database of another system there is not for a command to replace.
