@@ -26,6 +26,8 @@ def plain_build_dir():
 def pytest_configure(config):
     config.addinivalue_line("markers", "cluster: whole clusters, or timing that other tests' work "
                             "would spoil: one after the other (tests/run has two lanes)")
+    config.addinivalue_line("markers", "long: not in the half hour of tests/run; its suite "
+                            "integration-long")
 
 
 @pytest.fixture(scope="module")

@@ -12,6 +12,8 @@ from holdfast_lab.lab import Laboratory
 from holdfast_lab.process import LabError, wait_until
 from watch import Client, epoch, finished, healthy
 
+pytestmark = [pytest.mark.cluster, pytest.mark.long]
+
 LEASE_S = 4.0
 
 

@@ -17,7 +17,7 @@ from holdfast_lab.lab import Laboratory
 from holdfast_lab.process import is_alive, wait_until
 from scene import Scene
 
-pytestmark = pytest.mark.cluster
+pytestmark = [pytest.mark.cluster, pytest.mark.long]
 
 REVOKED = "pg_read_binary_file(text, bigint, bigint, boolean)"
 
