@@ -25,18 +25,6 @@ bool hf_op_history_read(const char *wal_dir, hf_tli timeline, struct hf_history 
  * the switch is another future of the same timeline: then nothing goes on. */
 bool hf_op_history_goes_on(const char *wal_dir, hf_tli timeline, hf_lsn end, uint64_t segment_size,
                            struct hf_history *ret);
-/* Before a start: a server in recovery makes the newest timeline that it finds a history of its
- * goal, and when none of its WAL is of that one's past it waits for ever, whatever is elected later
- * (PostgreSQL: access/xlogrecovery.c, rescanLatestTimeLine). Histories of numbers above all WAL
- * that is here come from a promotion that did not happen, or from an upstream that was lost before
- * it sent anything: they are removed, with their marks for the archiver. A later upstream or the
- * archive has those that count. */
-hf_result hf_op_history_forget(struct hf_op *op, struct hf_err *err) HF_MUST_USE;
-/* The part of it without pg_control, which knows timelines of its own: `timeline` is its newest. */
-hf_result hf_op_history_forget_above(const char *wal_dir, hf_tli timeline,
-                                     struct hf_err *err) HF_MUST_USE;
-/* The newest timeline that the directory has a history of (histories) or a segment of; 0 none. */
-hf_tli hf_op_history_newest(const char *wal_dir, bool histories);
 /* The timeline that follows `timeline` in the history; 0 when it is the last one. */
 hf_tli hf_op_history_next(const struct hf_history *h, hf_tli timeline);
 

@@ -11,7 +11,7 @@
 #include "agent/health/health.h"
 #include "agent/node/child.h"
 #include "agent/node/op.h"
-#include "agent/node/op_history.h"
+#include "agent/node/op_goal.h"
 #include "agent/node/pgconf.h"
 #include "common/base/mem.h"
 #include "common/io/clock.h"

@@ -13,7 +13,7 @@
 #include <cmocka.h>
 
 #include "agent/node/op.h"
-#include "agent/node/op_history.h"
+#include "agent/node/op_goal.h"
 #include "agent/node/pgconf.h"
 #include "agent/node/socket.h"
 #include "common/io/fault.h"
