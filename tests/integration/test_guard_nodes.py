@@ -192,6 +192,10 @@ def test_workers_that_write_are_refused(make):
           "dbname=postgres' PUBLICATION p")
     query(writer, "INSERT INTO t VALUES (1)")
     wait_until("the first row", 20, lambda: query(reader, "TABLE t") == [(1,)])
+    # A fence within the last transaction of a table's first copy would break that for good: its
+    # slot is dropped before the commit (PostgreSQL: replication/logical/tablesync.c).
+    wait_until("the end of the first copy", 30, lambda: query(
+        reader, "SELECT srsubstate FROM pg_subscription_rel") == [("r",)])
     target.page.expire()
     query(writer, "INSERT INTO t VALUES (2)")
     wait_until("the refusal", 10, lambda: "transaction refused" in target.process.log_text())
