@@ -206,12 +206,13 @@ def test_what_is_lost_with_a_region_is_within_the_prediction(cluster):
         for pid in senders:
             os.kill(pid, signal.SIGSTOP)
         client.more(100)
+        killed_at = time.time()
         cluster.kill_region(region)
         operation = finished(cluster, after=known)
         assert operation["result"] == "done"
         client.more(50)
         primary = next(r for r in cluster.regions if cluster.node(r) == operation["to"])
-        found = assert_loss_as_predicted(client, operation, primary)
+        found = assert_loss_as_predicted(client, operation, primary, killed_at)
         assert len(found.lost) >= 100, found
     cluster.start_region(region)
     assert healthy(cluster, 180) == primary

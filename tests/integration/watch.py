@@ -65,16 +65,15 @@ def finished(lab, identity=None, after=0, kind="failover", seconds=60):
     return wait_until(f"the {kind} to end", seconds, ended, 0.2)
 
 
-def assert_loss_as_predicted(client, operation, region):
+def assert_loss_as_predicted(client, operation, region, lost_at=None):
     """Nothing invented; what is lost lies within the prediction that the plan persisted: from the
-    first lost acknowledgement to the last one before the new primary's first."""
+    first lost acknowledgement to the loss of the primary (else to the last lost one)."""
     client.process.stop()
     log, found = client.log(), client.compare(region)
     assert not found.invented and not found.altered
     if found.lost:
         first, newest = (pick(log.acked[n] for n in found.lost) for pick in (min, max))
-        later = log.first_ack_after(newest)
-        last = max(at for at in log.acked.values() if later is None or at < later[0])
+        last = max(newest, lost_at or newest)
         assert operation["predicted_ms"] is not None, found
         assert (last - first) * 1000 <= float(operation["predicted_ms"]), found
         assert len(found.lost) * ledger.ROW_WAL_BYTES <= int(operation["predicted_bytes"]), found
